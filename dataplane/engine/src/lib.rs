@@ -1,0 +1,1 @@
+//! The fate of each packet of a burst.
