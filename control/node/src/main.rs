@@ -1,2 +1,2 @@
-//! Skeleton.
+//! The `spk-node` program.
 fn main() {}
