@@ -1,10 +1,29 @@
 //! What the engine reads: one checked, immutable snapshot.
 //!
 //! Names are resolved to slots that stay the same from one snapshot to the next, so that flows can
-//! hold a slot; what did not change keeps its `Arc`. A slot's `epoch` rises when its contents
-//! changed in a way that flows must look at; a flow of an older generation compares it once.
-//! Per-replica lists are resolved: only this replica's addresses are here. Member health is an
-//! input of compiling, so that workers share no mutable word but the gate.
+//! hold a slot; what did not change keeps its `Arc`. Per-replica lists are resolved: only this
+//! replica's addresses are here. Member health is an input of compiling, so that workers share no
+//! mutable word but the gate.
+//!
+//! # Generations and epochs
+//!
+//! [`Config::generation`] counts compilations. Every `epoch` and `since` is a value of that count,
+//! so a flow stores one number, the generation it was last checked in:
+//!
+//! * `since > flow.generation`: the slot was freed and given to something else; what the flow used
+//!   is gone.
+//! * `epoch > flow.generation`: look again, whether the flow's VIP, VLAN, member and translation
+//!   still stand.
+//! * else the flow takes the new generation and goes on.
+//!
+//! A listener's epoch rises when its object, VIP, port, SNAT or service-down action changes, when a
+//! VLAN leaves its set, and when a member leaves, goes down or comes back from down. It does not
+//! rise for a new member, a weight, a method, a monitor or a time-out (flows read time-outs from the
+//! slot). An egress's epoch rises when its object or SNAT changes, when a VLAN leaves its set, and
+//! when IPv6 is no longer taken. A VLAN's epoch rises when its port, tag, MTU, self IP or
+//! `auto_lasthop` changes; [`Config::vlans_epoch`] rises with any of them and when a VLAN goes.
+//! [`Config::routes_epoch`] rises when any route changes. crds.md §5.6 keeps an existing flow's
+//! translation and member: to look again is not to end.
 //!
 //! Sources: architecture.md §3.1 (Configuration), crds.md §5.5, §5.8.
 
@@ -13,7 +32,15 @@ use std::sync::Arc;
 
 use tmm_wire::{PortId, Protocol, VlanId};
 
+use crate::maglev::Maglev;
 use crate::spec::{AllowedService, Method, MonitorSpec, ObjectRef, ServiceDown, Snat};
+
+mod lookup;
+mod routes;
+
+pub use lookup::Config;
+pub(crate) use lookup::{Index, NO_VLAN, Parts, Vip};
+pub use routes::Routes;
 
 /// Index of a VLAN in this and every later snapshot that has it, 0 to 255.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -46,6 +73,28 @@ impl VlanSlots {
     pub const fn insert(&mut self, slot: VlanSlot) {
         self.0[(slot.0 >> 6) as usize] |= 1 << (slot.0 & 63);
     }
+
+    /// Whether every slot of this set is in `other`.
+    #[must_use]
+    pub fn is_subset(&self, other: &Self) -> bool {
+        self.0.iter().zip(other.0).all(|(mine, theirs)| mine & !theirs == 0)
+    }
+
+    /// Whether the two sets share a slot.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        self.0.iter().zip(other.0).any(|(mine, theirs)| mine & theirs != 0)
+    }
+
+    /// The set of the slots of both.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        let mut both = *self;
+        for (mine, theirs) in both.0.iter_mut().zip(other.0) {
+            *mine |= theirs;
+        }
+        both
+    }
 }
 
 /// One VLAN interface of this replica.
@@ -53,6 +102,8 @@ impl VlanSlots {
 pub struct Vlan {
     /// Its slot.
     pub slot: VlanSlot,
+    /// Generation of the last change that flows and adjacencies must look at.
+    pub epoch: u32,
     /// The TMM's name (spec.name).
     pub name: String,
     /// metadata.name.
@@ -78,8 +129,10 @@ pub struct Vlan {
 pub struct Listener {
     /// Its slot.
     pub slot: ListenerSlot,
-    /// Rises when flows must be looked at again.
+    /// Generation of the last change that flows must look at.
     pub epoch: u32,
+    /// Generation in which the slot was given to this name.
+    pub since: u32,
     /// `<ns>-<name>-<tcp|udp|sctp>-<v4|v6>`.
     pub name: String,
     /// The object it came from.
@@ -118,10 +171,10 @@ pub struct Pool {
     /// Members in the planner's order.
     pub members: Vec<Member>,
     /// Indices into `members` of those that may get a new flow, in order. While no member is up,
-    /// those that are being checked (crds.md §3.4.3 rule 4).
+    /// those that are being checked (crds.md §3.4.3 rule 4). Weight 0, down and draining members
+    /// never are.
     pub eligible: Vec<u32>,
-    /// Index into `members` by Maglev slot; only for `Method::MaglevHash`, empty if none is
-    /// eligible.
+    /// Only for [`Method::MaglevHash`]; empty if none is eligible.
     pub maglev: Option<Arc<Maglev>>,
     /// Monitors that each member must pass.
     pub monitors: Vec<MonitorSpec>,
@@ -140,6 +193,8 @@ pub struct Member {
     pub weight: u8,
     /// Its state.
     pub state: MemberState,
+    /// Generation in which the slot was given to this (pool, address, port).
+    pub since: u32,
 }
 
 /// Health of a member (crds.md §4.1).
@@ -157,25 +212,15 @@ pub enum MemberState {
     Draining,
 }
 
-/// A Maglev lookup table (Eisenbud et al., NSDI 2016) of [`Maglev::SLOTS`] entries.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Maglev {
-    /// Index into [`Pool::members`] by slot.
-    pub table: Vec<u16>,
-}
-
-impl Maglev {
-    /// Entries of a table: prime, as the permutation needs (crds.md §3.4.4).
-    pub const SLOTS: usize = 65_537;
-}
-
 /// One egress.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Egress {
     /// Its slot.
     pub slot: EgressSlot,
-    /// Rises when flows must be looked at again.
+    /// Generation of the last change that flows must look at.
     pub epoch: u32,
+    /// Generation in which the slot was given to this name.
+    pub since: u32,
     /// `<ns>-<name>-egress`.
     pub name: String,
     /// The object it came from.
@@ -217,10 +262,4 @@ pub enum NoListener {
     NoMatch,
     /// One has, but not on this VLAN (counted `vlan_deny`, crds.md §3.4.2 rule 1).
     VlanDenied,
-}
-
-/// A checked configuration. Built only by compiling a [`crate::Spec`].
-#[derive(Clone, Debug, Default)]
-pub struct Config {
-    _todo: (),
 }

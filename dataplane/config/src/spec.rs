@@ -18,6 +18,10 @@ pub struct Spec {
     pub generation: u64,
     /// Index of the replica this snapshot is for (crds.md §5.8); resolves the per-replica lists.
     pub replica: u16,
+    /// Replicas that are ready (pod Ready, configuration applied, gate open), ascending. They share
+    /// the VIPs: each VIP's ARP and ND is answered by one of them (crds.md §5.9). Empty: this
+    /// replica is alone and answers for all. The same list goes to every replica.
+    pub ready_replicas: Vec<u16>,
     /// Key of the Maglev hash, the same on every replica of the cluster (CHK-044).
     pub hash_key: u64,
     /// Every F5SPKVlan, by metadata.name.
