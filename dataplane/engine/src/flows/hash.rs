@@ -1,0 +1,117 @@
+//! The keyed hash of a packet's key.
+//!
+//! Four AES rounds a block under random keys that are made anew for each process, so that nobody
+//! outside can compute keys that meet in one bucket (CRC and Toeplitz are linear and allow that
+//! without the seed). An IPv4 key is one block, an IPv6 key three. Where the build has no AES, a
+//! folded multiplication under the same keys takes its place. Not a cryptographic hash, and not
+//! stable: nothing that leaves the process may depend on it.
+//!
+//! Source: performance.md §5 (Hash).
+
+/// Random keys of this process; the caller draws them from the system's random source.
+#[derive(Clone, Copy)]
+pub struct HashKeys(pub [u128; 5]);
+
+impl core::fmt::Debug for HashKeys {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        // Who knows the keys can flood one bucket.
+        f.write_str("HashKeys(..)")
+    }
+}
+
+/// Where a key may lie in the index, and the tag that it carries there.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Hash {
+    /// Decides the home bucket.
+    pub home: u32,
+    /// Decides the second bucket.
+    pub second: u32,
+    /// Never 0, which marks a free place.
+    pub tag: u16,
+}
+
+impl Hash {
+    #[inline]
+    const fn of(low: u64, high: u64) -> Self {
+        let tag = (high & 0xffff) as u16;
+        Self { home: low as u32, second: (low >> 32) as u32, tag: if tag == 0 { 1 } else { tag } }
+    }
+}
+
+#[cfg(all(target_arch = "x86_64", target_feature = "aes", target_feature = "avx2"))]
+mod engine {
+    use safe_arch::{aes_encrypt_m128i, m128i};
+
+    use super::{Hash, HashKeys};
+
+    /// The keys in the registers' form.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Hasher {
+        keys: [m128i; 5],
+    }
+
+    impl Hasher {
+        /// Takes the process's keys.
+        pub fn new(keys: &HashKeys) -> Self {
+            Self { keys: keys.0.map(m128i::from) }
+        }
+
+        /// Hashes blocks of 16 bytes, each given as its two halves.
+        #[inline(always)]
+        pub fn hash<const BLOCKS: usize>(&self, blocks: [[u64; 2]; BLOCKS]) -> Hash {
+            let [start, rounds @ ..] = self.keys;
+            let mut state = start;
+            for block in blocks {
+                state = state ^ m128i::from(block);
+                for key in rounds {
+                    state = aes_encrypt_m128i(state, key);
+                }
+            }
+            let [low, high] = <[u64; 2]>::from(state);
+            Hash::of(low, high)
+        }
+    }
+}
+
+#[cfg(not(all(target_arch = "x86_64", target_feature = "aes", target_feature = "avx2")))]
+mod engine {
+    use super::{Hash, HashKeys};
+
+    /// The keys as they are.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Hasher {
+        keys: HashKeys,
+    }
+
+    impl Hasher {
+        /// Takes the process's keys.
+        pub fn new(keys: &HashKeys) -> Self {
+            Self { keys: *keys }
+        }
+
+        /// Hashes blocks of 16 bytes, each given as its two halves.
+        #[inline(always)]
+        pub fn hash<const BLOCKS: usize>(&self, blocks: [[u64; 2]; BLOCKS]) -> Hash {
+            let [start, first, second, third, fourth] = self.keys.0;
+            let mut state = start;
+            for [low, high] in blocks {
+                let low = fold(low ^ state as u64 ^ first as u64, high ^ (first >> 64) as u64);
+                let high =
+                    fold(high ^ (state >> 64) as u64 ^ second as u64, low ^ (second >> 64) as u64);
+                state = u128::from(low) | u128::from(high) << 64;
+            }
+            let low =
+                fold(state as u64 ^ third as u64, (state >> 64) as u64 ^ (third >> 64) as u64);
+            let high = fold(low ^ fourth as u64, (state >> 64) as u64 ^ (fourth >> 64) as u64);
+            Hash::of(low, high)
+        }
+    }
+
+    /// Both halves of the product, folded.
+    const fn fold(a: u64, b: u64) -> u64 {
+        let product = (a as u128).wrapping_mul(b as u128);
+        product as u64 ^ (product >> 64) as u64
+    }
+}
+
+pub use engine::Hasher;
