@@ -6,6 +6,16 @@
 //!
 //! Sources: operations.md §1.4 to §1.6, architecture.md §6.
 
+pub mod authority;
+pub mod certs;
+pub mod controller;
+pub mod durable;
+pub mod events;
+pub mod http;
+pub mod install;
 pub mod layout;
+pub mod logging;
 pub mod settings;
+pub mod supervisor;
+pub mod vault;
 pub mod yaml;

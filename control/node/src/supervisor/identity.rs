@@ -1,0 +1,186 @@
+//! The pid file: which process is whose, beyond doubt.
+//!
+//! A pid alone may be another process's after a while; pid, start time and boot together name one
+//! process for good (proc(5), `/proc/<pid>/stat` field 22). Source: operations.md §1.6 (OPS-177).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::durable::{self, Access};
+use crate::layout::{self, Layout, TmmFile};
+use crate::settings::{NodeSettings, ReplicaSettings};
+
+/// How a TMM is started. Two starts with equal recipes run alike.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// The program.
+    pub program: PathBuf,
+    /// Its `--config DIR`.
+    pub config: PathBuf,
+    /// Its environment without `PATH`.
+    pub environment: BTreeMap<String, String>,
+    /// Text of its `tmm.yaml`.
+    pub settings: String,
+}
+
+impl Recipe {
+    /// The recipe of one replica.
+    #[must_use]
+    pub fn new(settings: &NodeSettings, layout: &Layout, replica: &ReplicaSettings) -> Self {
+        let beside = || {
+            let own = std::env::current_exe().unwrap_or_default();
+            own.parent().map_or_else(|| PathBuf::from("tmm"), |folder| folder.join("tmm"))
+        };
+        Self {
+            program: settings.tmm.binary.clone().unwrap_or_else(beside),
+            config: layout.tmm(replica.index),
+            environment: layout::environment(settings, replica)
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+            settings: TmmFile::new(settings, replica).text(),
+        }
+    }
+}
+
+/// Contents of a pid file.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Process id.
+    pub pid: u32,
+    /// Start time in clock ticks since boot.
+    pub start_ticks: u64,
+    /// Boot that the start time counts from.
+    pub boot_id: String,
+    /// How it was started.
+    pub recipe: Recipe,
+}
+
+/// A pid file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {source}")]
+pub struct IdentityError {
+    /// Which.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl IdentityError {
+    /// Stable label.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "pid_file"
+    }
+}
+
+impl Identity {
+    /// The process `pid` of now.
+    ///
+    /// # Errors
+    ///
+    /// The system's error if it is gone.
+    pub fn of(pid: u32, recipe: &Recipe) -> io::Result<Self> {
+        Ok(Self {
+            pid,
+            start_ticks: start_ticks(pid)?,
+            boot_id: boot_id()?,
+            recipe: recipe.clone(),
+        })
+    }
+
+    /// Reads the file at `path`, none if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError`] if it is not readable or no pid file.
+    pub fn read(path: &Path) -> Result<Option<Self>, IdentityError> {
+        let failed = |source| IdentityError { path: path.to_owned(), source };
+        match fs::read(path) {
+            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|e| failed(e.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(failed(source)),
+        }
+    }
+
+    /// Writes the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// The system's error.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let text = serde_json::to_vec(self)?;
+        durable::write_unsynced(path, &text, Access::Private)
+    }
+
+    /// Whether that very process lives (a zombie does not).
+    #[must_use]
+    pub fn lives(&self) -> bool {
+        boot_id().is_ok_and(|boot| boot == self.boot_id)
+            && start_ticks(self.pid).is_ok_and(|ticks| ticks == self.start_ticks)
+    }
+}
+
+/// Removes the pid file at `path`; one that stays does no harm.
+pub(super) fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "pid file stays");
+    }
+}
+
+fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+fn start_ticks(pid: u32) -> io::Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    parse_stat(&stat).ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// Field 22 of a living process. The name in field 2 may hold spaces and parentheses.
+fn parse_stat(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split(' ');
+    let state = fields.next()?;
+    (state != "Z" && state != "X").then(|| fields.nth(18)?.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recipe() -> Recipe {
+        Recipe {
+            program: "/bin/true".into(),
+            config: "/c".into(),
+            environment: BTreeMap::new(),
+            settings: String::new(),
+        }
+    }
+
+    #[test]
+    fn own_process_lives_and_one_of_another_start_or_boot_does_not() {
+        let own = Identity::of(std::process::id(), &recipe()).unwrap();
+        assert!(own.lives());
+        let other = Identity { start_ticks: own.start_ticks + 1, ..own.clone() };
+        assert!(!other.lives());
+        let other = Identity { boot_id: "earlier".to_owned(), ..own.clone() };
+        assert!(!other.lives());
+        assert_eq!(Identity::read(Path::new("/nonexistent")).unwrap(), None);
+    }
+
+    #[test]
+    fn start_time_is_field_22_whatever_the_name_holds_and_a_zombie_has_none() {
+        let rest: Vec<String> = (4..=52).map(|field| field.to_string()).collect();
+        let rest = rest.join(" ");
+        assert_eq!(parse_stat(&format!("7 (a) b) (c) S {rest}")), Some(22));
+        assert_eq!(parse_stat(&format!("7 (a) Z {rest}")), None);
+        assert_eq!(parse_stat("7"), None);
+    }
+}
