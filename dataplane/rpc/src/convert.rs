@@ -2,9 +2,10 @@
 //!
 //! Owns names on the wire. Decides nothing.
 
-use tmm_config::Spec;
 use tmm_config::config::MemberState;
+use tmm_config::report::ReportedError;
 use tmm_config::spec::ObjectRef;
+use tmm_config::{ApplyReport, ObjectProblem, Spec};
 
 use crate::proto;
 
@@ -29,6 +30,60 @@ impl From<&ObjectRef> for proto::ObjectRef {
 impl From<proto::ObjectRef> for ObjectRef {
     fn from(object: proto::ObjectRef) -> Self {
         Self { kind: object.kind, namespace: object.namespace, name: object.name }
+    }
+}
+
+impl proto::ApplyReply {
+    /// The answer that carries `report`; `running` is the generation that runs after it, 0 if none.
+    #[must_use]
+    pub fn new(report: &ApplyReport, running: u64) -> Self {
+        Self {
+            generation: report.generation,
+            accepted: report.accepted,
+            errors: report.errors.iter().map(Into::into).collect(),
+            problems: report.problems.iter().map(Into::into).collect(),
+            running,
+        }
+    }
+}
+
+impl From<proto::ApplyReply> for ApplyReport {
+    fn from(reply: proto::ApplyReply) -> Self {
+        Self {
+            generation: reply.generation,
+            accepted: reply.accepted,
+            errors: reply.errors.into_iter().map(Into::into).collect(),
+            problems: reply.problems.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&ReportedError> for proto::ApplyError {
+    fn from(error: &ReportedError) -> Self {
+        Self { path: error.path.clone(), code: error.code.clone(), text: error.text.clone() }
+    }
+}
+
+impl From<proto::ApplyError> for ReportedError {
+    fn from(error: proto::ApplyError) -> Self {
+        Self { path: error.path, code: error.code, text: error.text }
+    }
+}
+
+impl From<&ObjectProblem> for proto::Problem {
+    fn from(problem: &ObjectProblem) -> Self {
+        Self {
+            object: Some((&problem.object).into()),
+            code: problem.code.clone(),
+            text: problem.text.clone(),
+        }
+    }
+}
+
+impl From<proto::Problem> for ObjectProblem {
+    fn from(problem: proto::Problem) -> Self {
+        let object = problem.object.unwrap_or_default();
+        Self { object: object.into(), code: problem.code, text: problem.text }
     }
 }
 
@@ -83,3 +138,6 @@ impl proto::Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
