@@ -5,8 +5,27 @@
 //! on any input bytes. The packet buffer is a trait, so that the engine runs over DPDK's mbufs
 //! (`capsule::Mbuf`) and over plain vectors ([`buffer::HeapBuf`]) alike.
 
+pub mod arp;
 pub mod buffer;
+pub mod build;
+pub mod checksum;
+pub mod error;
+pub mod ethernet;
+pub mod header;
+pub mod icmp;
 pub mod id;
+pub mod ip;
+pub mod ipv4;
+pub mod ipv6;
+pub mod nd;
+pub mod sctp;
+pub mod tcp;
+pub mod udp;
+pub mod vlan;
 
 pub use buffer::{PacketBuf, PacketPool};
+pub use error::ParseError;
+pub use header::Header;
 pub use id::{MacAddr, PortId, Protocol, VlanId};
+pub use ip::IpPacket;
+pub use vlan::LinkLayer;
