@@ -146,6 +146,8 @@ fn main() {
         shim.flag(flag);
     }
     shim.compile("dpdk_sys_shim");
+    let drivers = pkg_config(&["--variable=driverdir", "libdpdk"]);
+    println!("cargo::rustc-env=DPDK_SYS_DRIVER_DIR={}", drivers.trim());
     link();
 }
 
