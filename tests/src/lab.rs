@@ -1,0 +1,298 @@
+//! A whole lab for one test: network, node, samples, peers; checked and removed at its end.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use netlab::{Namespace, Process, machine, registry};
+use tempfile::TempDir;
+
+use crate::{
+    grammar,
+    node::{Node, NodeOptions},
+    peers, plan, poll,
+    programs::samples,
+    tmm::Tables,
+    topology::{Topology, TopologyOptions},
+};
+
+/// Huge pages that a lab with two replicas may need at once.
+const HUGE_PAGES: u64 = 256;
+
+/// What may differ between labs.
+#[derive(Clone, Debug, Default)]
+pub struct LabOptions {
+    /// The network.
+    pub topology: TopologyOptions,
+    /// The node.
+    pub node: NodeOptions,
+    /// Leaves the samples and the lease to the test.
+    pub bare: bool,
+}
+
+impl LabOptions {
+    /// Sets the number of replicas in network and node.
+    #[must_use]
+    pub fn replicas(mut self, replicas: u8) -> Self {
+        self.topology.replicas = replicas;
+        self.node.replicas = replicas;
+        self
+    }
+}
+
+/// A lab; dropping it removes all of it. After a failure its files stay for a look.
+#[derive(Debug)]
+pub struct Lab {
+    /// `spk-node` and its TMMs. First, as fields are dropped in order.
+    pub node: Node,
+    /// Peers started by the lab.
+    pub peers: Vec<Process>,
+    /// The network.
+    pub topology: Topology,
+    folder: Option<TempDir>,
+}
+
+impl Lab {
+    /// Builds the network, starts the node and, unless `bare`, applies all samples and opens the
+    /// gate. Returns nothing, and says why, on a machine that cannot do it.
+    ///
+    /// # Errors
+    ///
+    /// If any of it fails, or the machine cannot do it and `SPK_NO_SKIP` is set.
+    pub fn start(options: &LabOptions) -> Result<Option<Self>> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        if let Err(error) = machine::check().and_then(|()| machine::reserve_huge_pages(HUGE_PAGES))
+        {
+            ensure!(std::env::var_os("SPK_NO_SKIP").is_none(), "{error}");
+            println!("skipped: {error}");
+            return Ok(None);
+        }
+        registry::remove_stale();
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let prefix = format!("lab{}-{number}", std::process::id());
+        let folder = TempDir::with_prefix(&prefix)?;
+        let topology = Topology::build(&prefix, options.topology)?;
+        let node = Node::start(&topology.node, folder.path(), &options.node)?;
+        let lab = Self { node, peers: Vec::new(), topology, folder: Some(folder) };
+        if !options.bare {
+            lab.apply_samples()?;
+            lab.open()?;
+        }
+        Ok(Some(lab))
+    }
+
+    /// The folder of logs, state and resources.
+    ///
+    /// # Panics
+    ///
+    /// Never before [`Lab::finish`].
+    pub fn folder(&self) -> &Path {
+        self.folder.as_ref().expect("lab is not finished").path()
+    }
+
+    /// The client's namespace.
+    pub fn client(&self) -> &Namespace {
+        &self.topology.client
+    }
+
+    /// Server `number`'s namespace, 1 to 3.
+    pub fn server(&self, number: usize) -> &Namespace {
+        &self.topology.servers[number - 1]
+    }
+
+    /// Puts all samples into the resource directory and waits until replica 0 runs them.
+    ///
+    /// # Errors
+    ///
+    /// With the statuses if they are not programmed within five seconds.
+    pub fn apply_samples(&self) -> Result<()> {
+        for path in sample_files()? {
+            let name = path.file_name().and_then(|name| name.to_str()).context("sample name")?;
+            self.node.write(name, &fs::read_to_string(&path)?)?;
+        }
+        Ok(())
+    }
+
+    /// Opens the gate and waits until the TMMs report it and run the configuration.
+    ///
+    /// # Errors
+    ///
+    /// If they do not within five seconds.
+    pub fn open(&self) -> Result<()> {
+        self.node.spkctl(&["node", "lease", "open"])?;
+        self.await_forwarding()
+    }
+
+    /// Closes the gate.
+    ///
+    /// # Errors
+    ///
+    /// With the complaint of `spkctl`.
+    pub fn close(&self) -> Result<()> {
+        self.node.spkctl(&["node", "lease", "close"]).map(drop)
+    }
+
+    /// Waits until replica 0 lists the virtual servers of the samples.
+    fn await_forwarding(&self) -> Result<()> {
+        poll::hold("the TMM runs the samples", Duration::from_secs(5), || {
+            self.tables().is_ok_and(|tables| !tables.rows("virtual_server_stat").is_empty())
+        })
+    }
+
+    /// Tables of replica 0.
+    ///
+    /// # Errors
+    ///
+    /// If it does not answer.
+    pub fn tables(&self) -> Result<Tables> {
+        self.node.tables(&self.topology.node, 0)
+    }
+
+    /// Starts an HTTP server in each server's namespace, `server-1` to `server-3`.
+    ///
+    /// # Errors
+    ///
+    /// If one does not come up.
+    pub fn start_web(&mut self) -> Result<()> {
+        for (place, server) in self.topology.servers.iter().enumerate() {
+            let name = format!("server-{}", place + 1);
+            let folder = self.folder.as_ref().context("finished")?.path();
+            self.peers.push(peers::nginx(server, &name, plan::WEB_PORT, folder)?);
+        }
+        Ok(())
+    }
+
+    /// Starts a UDP echo in each server's namespace.
+    ///
+    /// # Errors
+    ///
+    /// If one does not come up.
+    pub fn start_echo(&mut self) -> Result<()> {
+        for (place, server) in self.topology.servers.iter().enumerate() {
+            let name = format!("server-{}", place + 1);
+            let folder = self.folder.as_ref().context("finished")?.path();
+            self.peers.push(peers::udp_echo(server, &name, folder)?);
+        }
+        Ok(())
+    }
+
+    /// Starts an SCTP echo in each server's namespace.
+    ///
+    /// # Errors
+    ///
+    /// If one does not come up.
+    pub fn start_sctp(&mut self) -> Result<()> {
+        for (place, server) in self.topology.servers.iter().enumerate() {
+            let name = format!("server-{}", place + 1);
+            let folder = self.folder.as_ref().context("finished")?.path();
+            self.peers.push(peers::sctp_server(server, &name, folder)?);
+        }
+        Ok(())
+    }
+
+    /// Starts the HTTP server that stands for the world, in the client's namespace.
+    ///
+    /// # Errors
+    ///
+    /// If it does not come up.
+    pub fn start_world(&mut self) -> Result<()> {
+        let folder = self.folder.as_ref().context("finished")?.path();
+        self.peers.push(peers::nginx(&self.topology.client, "world", plan::WORLD_PORT, folder)?);
+        Ok(())
+    }
+
+    /// Checks what must hold after any test: the accounting identity of every TMM that answers,
+    /// and the grammar of every line they logged. Then removes the lab.
+    ///
+    /// # Errors
+    ///
+    /// With the numbers or the line.
+    pub fn finish(mut self) -> Result<()> {
+        self.check()?;
+        self.peers.clear();
+        self.node.process().stop()?;
+        for index in 0..2 {
+            log_lines(&self.node.tmm_log(index))?;
+        }
+        Ok(())
+    }
+
+    /// The checks of [`Lab::finish`], with the lab left running.
+    ///
+    /// # Errors
+    ///
+    /// With the numbers or the line.
+    pub fn check(&self) -> Result<()> {
+        for index in 0..2 {
+            if self.node.tmm_pid(index).is_ok() {
+                identity(&self.node.tables(&self.topology.node, index)?)?;
+                log_lines(&self.node.tmm_log(index))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(folder) = self.folder.take()
+        {
+            println!("files of the lab: {}", folder.keep().display());
+        }
+    }
+}
+
+/// The sample resource files, in the order of their names.
+///
+/// # Errors
+///
+/// If the folder cannot be read.
+pub fn sample_files() -> Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = fs::read_dir(samples())?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<Vec<_>>>()?
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .collect();
+    files.sort();
+    ensure!(!files.is_empty(), "no samples in {}", samples().display());
+    Ok(files)
+}
+
+/// Checks that every packet is accounted for (OPS-701).
+///
+/// # Errors
+///
+/// With the numbers.
+pub fn identity(tables: &Tables) -> Result<()> {
+    let total = |column: &str| tables.number("packet_stat", "all", column);
+    let left = total("received") + total("originated");
+    let drops: u64 = tables.all_drops().values().sum();
+    let right = total("sent")
+        + drops
+        + total("consumed")
+        + total("punted")
+        + total("held")
+        + total("handed");
+    ensure!(left == right, "{left} packets came, {right} are accounted for: {tables:?}");
+    Ok(())
+}
+
+/// Checks every line of a TMM's log (OPS-720).
+///
+/// # Errors
+///
+/// With the first line that does not match.
+pub fn log_lines(log: &str) -> Result<()> {
+    for line in log.lines() {
+        if let Some(problem) = grammar::problem(line) {
+            bail!("log line breaks the grammar ({problem}): {line}");
+        }
+    }
+    Ok(())
+}

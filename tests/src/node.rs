@@ -1,0 +1,287 @@
+//! `spk-node` and its TMMs, run in a namespace as their users run them.
+//!
+//! Owns the files of one node: `node.yaml`, state and resource directory. Resources go in as
+//! files; status comes out as files.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use netlab::{Namespace, Process, ProcessBuilder};
+
+use crate::{
+    poll,
+    programs::program,
+    tmm::{self, Tables},
+};
+
+/// How long `spk-node` has until its TMMs answer: the start of DPDK with all its drivers, certificates.
+const START: Duration = Duration::from_secs(20);
+const APPLY: Duration = Duration::from_secs(5);
+
+/// How the TMMs are run.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// Kind of all ports: `afXdp` or `afPacket`.
+    pub port_kind: &'static str,
+    /// Number of TMMs, 1 or 2.
+    pub replicas: u8,
+    /// CPUs of each.
+    pub cores: &'static str,
+    /// MiB of each.
+    pub memory: u32,
+    /// Whether memory comes from huge pages.
+    pub hugepages: bool,
+    /// Flow-table size.
+    pub flows: u32,
+    /// Log level word.
+    pub log_level: &'static str,
+}
+
+impl Default for NodeOptions {
+    fn default() -> Self {
+        Self {
+            port_kind: "afXdp",
+            replicas: 1,
+            cores: "[1]",
+            memory: 192,
+            hugepages: true,
+            flows: 65_536,
+            log_level: "Notice",
+        }
+    }
+}
+
+/// A running node; dropping it ends `spk-node` and its TMMs.
+#[derive(Debug)]
+pub struct Node {
+    process: Option<Process>,
+    namespace: String,
+    folder: PathBuf,
+    replicas: u8,
+}
+
+impl Node {
+    /// Writes `node.yaml` under `folder`, starts `spk-node` in `namespace` and waits until every
+    /// TMM answers.
+    ///
+    /// # Errors
+    ///
+    /// With the end of the log if it does not come up.
+    pub fn start(namespace: &Namespace, folder: &Path, options: &NodeOptions) -> Result<Self> {
+        let mut node = Self {
+            process: None,
+            namespace: namespace.name().to_owned(),
+            folder: folder.to_owned(),
+            replicas: options.replicas,
+        };
+        fs::create_dir_all(node.resources())?;
+        fs::write(node.settings(), node.text(options)?)?;
+        node.launch(namespace)?;
+        Ok(node)
+    }
+
+    /// Starts `spk-node` (again) and waits until every TMM answers.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::start`].
+    pub fn launch(&mut self, namespace: &Namespace) -> Result<()> {
+        let mut command = namespace.command(program("spk-node")?);
+        command.arg("run").arg("--config").arg(self.settings());
+        let mut process = ProcessBuilder::new("spk-node", command).spawn(&self.folder)?;
+        let mut last = None;
+        let up = poll::hold("every TMM answers", START, || {
+            process.ended().is_some()
+                || (0..self.replicas).all(|index| match self.tables(namespace, index) {
+                    Ok(_) => true,
+                    Err(error) => {
+                        last = Some(error);
+                        false
+                    }
+                })
+        });
+        let ended = process.ended();
+        if up.is_err() || ended.is_some() {
+            anyhow::bail!(
+                "spk-node did not come up ({ended:?}; last error: {last:?})\n{}\n{}",
+                process.log(),
+                self.tmm_log(0)
+            );
+        }
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// The running `spk-node`.
+    ///
+    /// # Panics
+    ///
+    /// If it was ended by [`Node::end`] and not launched again.
+    pub fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("spk-node was launched")
+    }
+
+    /// Leaves `spk-node` and its TMMs running when this value is dropped.
+    pub fn keep(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.keep();
+        }
+    }
+
+    /// Ends `spk-node` without a signal that it could act on.
+    pub fn end(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.signal(nix::sys::signal::Signal::SIGKILL);
+        }
+    }
+
+    /// The file `node.yaml`.
+    pub fn settings(&self) -> PathBuf {
+        self.folder.join("node.yaml")
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    /// The resource directory.
+    pub fn resources(&self) -> PathBuf {
+        self.folder.join("resources")
+    }
+
+    /// gRPC address of replica `index` (OPS-175).
+    pub fn listen(index: u8) -> SocketAddr {
+        (Ipv4Addr::new(127, 0, 0, 4 + index), tmm_rpc::PORT).into()
+    }
+
+    /// The log of the TMM of replica `index`, this start and earlier ones.
+    pub fn tmm_log(&self, index: u8) -> String {
+        let folder = self.state().join("log");
+        let read = |name: String| fs::read_to_string(folder.join(name)).unwrap_or_default();
+        read(format!("tmm-{index}.log.1")) + &read(format!("tmm-{index}.log"))
+    }
+
+    /// Process id of the TMM of replica `index`.
+    ///
+    /// # Errors
+    ///
+    /// If there is no pid file.
+    pub fn tmm_pid(&self, index: u8) -> Result<i32> {
+        let path = self.state().join(format!("run/tmm-{index}.pid"));
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        text.split_whitespace().next().and_then(|word| word.parse().ok()).context("pid file")
+    }
+
+    /// Reads all tables of replica `index`.
+    ///
+    /// # Errors
+    ///
+    /// If it does not answer.
+    pub fn tables(&self, namespace: &Namespace, index: u8) -> Result<Tables> {
+        tmm::tables(namespace, Self::listen(index), &self.state())
+    }
+
+    /// Puts a resource file in place at once, as `mv` does.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    pub fn write(&self, name: &str, text: &str) -> Result<()> {
+        let scratch = self.folder.join(format!("{name}.new"));
+        fs::write(&scratch, text)?;
+        fs::rename(scratch, self.resources().join(name))?;
+        Ok(())
+    }
+
+    /// Takes a resource file away.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        Ok(fs::remove_file(self.resources().join(name))?)
+    }
+
+    /// The status text beside a resource file, empty if there is none yet.
+    pub fn status(&self, name: &str) -> String {
+        fs::read_to_string(self.resources().join(format!("{name}.status.yaml"))).unwrap_or_default()
+    }
+
+    /// Waits until the status of a resource file satisfies `holds`.
+    ///
+    /// # Errors
+    ///
+    /// With the status as it is after five seconds.
+    pub fn await_status(&self, name: &str, what: &str, holds: impl Fn(&str) -> bool) -> Result<()> {
+        poll::hold(&format!("{name}: {what}"), APPLY, || holds(&self.status(name)))
+            .with_context(|| format!("status of {name}:\n{}", self.status(name)))
+    }
+
+    /// Runs `spkctl node ...` for this node.
+    ///
+    /// # Errors
+    ///
+    /// With its complaint.
+    pub fn spkctl(&self, arguments: &[&str]) -> Result<String> {
+        let output = std::process::Command::new("ip")
+            .args(["netns", "exec", &self.namespace])
+            .arg(program("spkctl")?)
+            .args(arguments)
+            .arg("--config")
+            .arg(self.settings())
+            .output()?;
+        ensure!(
+            output.status.success(),
+            "spkctl {}: {}{}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr),
+            String::from_utf8_lossy(&output.stdout)
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn text(&self, options: &NodeOptions) -> Result<String> {
+        let mut text = format!(
+            "uid: 2f1b6c1e-6f0e-4b52-9d0a-6d6b8f6f3a10
+tmmNamespace: spk-core
+appNamespaces: [demo]
+stateDir: {}
+resourceDir: {}
+tmm:
+  logLevel: {}
+  drainSeconds: 1
+replicas:
+",
+            self.state().display(),
+            self.resources().display(),
+            options.log_level
+        );
+        for index in 0..options.replicas {
+            write!(
+                text,
+                "  - index: {index}
+    cores: {}
+    memory: {}
+    hugepages: {}
+    flows: {}
+    ports:
+      - {{name: \"1.1\", kind: {kind}, device: ext{index}}}
+      - {{name: \"1.2\", kind: {kind}, device: int{index}}}
+",
+                options.cores,
+                options.memory,
+                options.hugepages,
+                options.flows,
+                kind = options.port_kind
+            )?;
+        }
+        Ok(text)
+    }
+}
