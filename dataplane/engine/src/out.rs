@@ -149,6 +149,12 @@ impl<B> Outbox<B> {
         self.ports.len()
     }
 
+    /// How many workers there are.
+    #[must_use]
+    pub fn workers(&self) -> u16 {
+        u16::try_from(self.workers.len()).unwrap_or(u16::MAX)
+    }
+
     /// Whether nothing waits to be drained.
     #[must_use]
     pub fn is_empty(&self) -> bool {
