@@ -1,0 +1,133 @@
+//! What is in force so far while objects are decided on in the order of their age.
+//!
+//! Invariant: nothing on the board contradicts anything else on it. An attempt reads the board; only
+//! what was accepted is put on it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use spk_api::ObjectId;
+use spk_api::vlan::VlanSpec as VlanResource;
+use tmm_config::spec::{EgressSpec, ListenerSpec, ObjectRef, PoolSpec, RouteSpec, VlanSpec};
+use tmm_wire::Protocol;
+
+use crate::event::Event;
+use crate::outcome::{Dangling, PlannedMember, ReplicaList};
+use crate::vlan_set::Resolved;
+
+/// One F5SPKVlan in force.
+#[derive(Clone, Debug)]
+pub(crate) struct Vlan {
+    pub id: ObjectId,
+    pub resource: VlanResource,
+    pub spec: VlanSpec,
+}
+
+/// One listener in force.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    pub owner: ObjectId,
+    pub vlans: Resolved,
+}
+
+/// An endpoint that listeners compete for.
+pub(crate) type Endpoint = (Protocol, IpAddr, u16);
+
+/// Everything in force so far.
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    /// F5SPKVlans by metadata.name.
+    pub vlans: BTreeMap<String, Vlan>,
+    /// Listeners by what they listen on.
+    pub listeners: BTreeMap<Endpoint, Vec<Claim>>,
+    /// Egresses with where they take packets.
+    pub egresses: Vec<Claim>,
+    /// Names of virtual servers and pools with their owners.
+    pub names: BTreeMap<String, ObjectId>,
+}
+
+/// The part of the configuration that one accepted object asks for, and what goes with it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Part {
+    pub vlan: Option<Vlan>,
+    pub routes: Vec<RouteSpec>,
+    pub egress: Option<(EgressSpec, Resolved)>,
+    pub listeners: Vec<(ListenerSpec, Resolved)>,
+    pub pools: Vec<PoolSpec>,
+    pub dangling: Vec<Dangling>,
+    pub warnings: Vec<Event>,
+    pub vips: Vec<IpAddr>,
+    pub port: Option<u16>,
+    pub members: Vec<PlannedMember>,
+    pub lists: Vec<ReplicaList>,
+}
+
+impl Board {
+    /// The F5SPKVlan that has `address` as a self IP.
+    pub fn self_ip_owner(&self, address: IpAddr) -> Option<&ObjectId> {
+        self.vlans.values().find(|vlan| vlan.self_ips().any(|own| own == address)).map(|v| &v.id)
+    }
+
+    /// Whether `address` lies in the subnet of a self IP.
+    pub fn is_connected(&self, address: IpAddr) -> bool {
+        self.vlans.values().any(|vlan| vlan.subnets().any(|subnet| subnet.contains(&address)))
+    }
+
+    /// The name of `owner` if it is free, else one that cannot clash.
+    ///
+    /// `<ns>-<name>` is ambiguous (`a-b` + `c`, `a` + `b-c`), and two kinds may share a pool name.
+    /// A namespace holds no `/`, so the second form is the owner's alone.
+    pub fn name(&self, owner: &ObjectId, documented: &str, full: &str) -> String {
+        match self.names.get(documented) {
+            Some(other) if other != owner => {
+                format!("{}/{}-{full}", owner.namespace, owner.name)
+            }
+            Some(_) | None => documented.to_owned(),
+        }
+    }
+
+    /// Puts an accepted object's part on the board.
+    pub fn put(&mut self, id: &ObjectId, part: &Part) {
+        if let Some(vlan) = &part.vlan {
+            self.vlans.insert(id.name.clone(), vlan.clone());
+        }
+        if let Some((spec, vlans)) = &part.egress {
+            self.names.insert(spec.name.clone(), id.clone());
+            self.egresses.push(Claim { owner: id.clone(), vlans: vlans.clone() });
+        }
+        for (listener, vlans) in &part.listeners {
+            let endpoint = (listener.protocol, listener.vip, listener.port);
+            let claim = Claim { owner: id.clone(), vlans: vlans.clone() };
+            self.listeners.entry(endpoint).or_default().push(claim);
+            self.names.insert(listener.name.clone(), id.clone());
+        }
+        for pool in &part.pools {
+            self.names.insert(pool.name.clone(), id.clone());
+        }
+    }
+}
+
+impl Vlan {
+    /// Every self IP of every replica.
+    pub fn self_ips(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        let v4 = self.resource.selfip_v4s.iter().copied().map(IpAddr::V4);
+        v4.chain(self.resource.selfip_v6s.iter().copied().map(IpAddr::V6))
+    }
+
+    /// Its subnets, one per family that has self IPs.
+    fn subnets(&self) -> impl Iterator<Item = IpNet> + '_ {
+        let v4 = self.spec.self_v4.first().copied().map(|a| (IpAddr::V4(a), self.spec.prefix_v4));
+        let v6 = self.spec.self_v6.first().copied().map(|a| (IpAddr::V6(a), self.spec.prefix_v6));
+        [v4, v6].into_iter().flatten().filter_map(|(a, length)| IpNet::new(a, length).ok())
+    }
+}
+
+/// The reference that configuration carries for an object.
+pub(crate) fn object_ref(id: &ObjectId) -> ObjectRef {
+    ObjectRef {
+        kind: id.kind.name().to_owned(),
+        namespace: id.namespace.clone(),
+        name: id.name.clone(),
+    }
+}

@@ -1,0 +1,106 @@
+//! F5SPKStaticRoute to routes: rule R-SR-1 (crds.md §17).
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use spk_api::static_route::{RouteType, StaticRouteSpec};
+use spk_api::{ObjectId, Path, Problem};
+use tmm_config::spec::{NextHopSpec, RouteSpec};
+
+use crate::address;
+use crate::board::{Board, Part, object_ref};
+use crate::event::Event;
+use crate::outcome::{Dangling, DanglingReason};
+
+/// What the object asks for.
+///
+/// # Errors
+///
+/// Host bits in a destination, or a gateway that no host can have.
+pub(crate) fn attempt(
+    id: &ObjectId,
+    spec: &StaticRouteSpec,
+    board: &Board,
+) -> Result<Part, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut part = Part::default();
+    let family = |v6: bool| if v6 { "_v6" } else { "" };
+    let wanted = [
+        spec.destination.zip(spec.prefix_len).map(|(to, len)| (to, len, spec.gateway, false)),
+        spec.destination_v6
+            .zip(spec.prefixlen_v6)
+            .map(|(to, length)| (IpAddr::V6(to), length, spec.gateway_v6.map(IpAddr::V6), true)),
+    ];
+    for (destination, length, gateway, v6) in wanted.into_iter().flatten() {
+        let at = Path::of("spec").field(&format!("destination{}", family(v6)));
+        let Some(prefix) = prefix(destination, length, &at, &mut problems) else { continue };
+        let gateway_at = Path::of("spec").field(&format!("gateway{}", family(v6)));
+        let next_hop = match spec.kind {
+            RouteType::Blackhole => Some(NextHopSpec::Blackhole),
+            RouteType::Gateway => gateway.and_then(|gateway| {
+                by_gateway(gateway, gateway_at, board, &mut part, &mut problems)
+            }),
+            RouteType::Interface => by_interface(spec.interface.as_deref(), board, &mut part),
+        };
+        if let Some(next_hop) = next_hop {
+            part.routes.push(RouteSpec { prefix, next_hop, object: object_ref(id) });
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    if spec.dynamic {
+        let message = "spec.dynamic: true has no effect".to_owned();
+        part.warnings.push(Event::warning(id, "ValueIgnored", message));
+    }
+    part.routes.sort();
+    part.routes.dedup();
+    part.dangling.dedup();
+    Ok(part)
+}
+
+fn prefix(to: IpAddr, length: u8, at: &Path, out: &mut Vec<Problem>) -> Option<IpNet> {
+    // V-SR-LEN holds, so a length always fits.
+    let prefix = IpNet::new(to, length).ok()?;
+    if prefix.network() != to {
+        let problem = format!("{to} has host bits under length {length}");
+        out.push(Problem::invalid(at, "R-SR-1", problem, format!("use {}", prefix.network())));
+    }
+    Some(prefix.trunc())
+}
+
+fn by_gateway(
+    gateway: IpAddr,
+    at: Path,
+    board: &Board,
+    part: &mut Part,
+    out: &mut Vec<Problem>,
+) -> Option<NextHopSpec> {
+    address::check(gateway, &at, out);
+    if board.is_connected(gateway) {
+        return Some(NextHopSpec::Gateway(gateway));
+    }
+    part.dangling.push(Dangling {
+        reason: DanglingReason::GatewayNotConnected,
+        path: at,
+        name: gateway.to_string(),
+        problem: "lies in the subnet of no self IP".to_owned(),
+        fix: "correct it, or add a F5SPKVlan with a self IP in its subnet".to_owned(),
+    });
+    None
+}
+
+fn by_interface(interface: Option<&str>, board: &Board, part: &mut Part) -> Option<NextHopSpec> {
+    let name = interface?;
+    if board.vlans.contains_key(name) {
+        return Some(NextHopSpec::Interface(name.to_owned()));
+    }
+    part.dangling.push(Dangling {
+        reason: DanglingReason::VlanNotFound,
+        path: Path::of("spec.interface"),
+        name: name.to_owned(),
+        problem: "is no F5SPKVlan in force".to_owned(),
+        fix: "create the F5SPKVlan or correct the name".to_owned(),
+    });
+    None
+}
