@@ -2,7 +2,7 @@
 //!
 //! Source: licensing.md §12.1 (LIC-800, LIC-801, LIC-805).
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use crate::atomic::{AtomicU64, Ordering};
 
 /// Nanoseconds of `CLOCK_BOOTTIME` (or of a test's own clock).
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]

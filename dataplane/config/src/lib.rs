@@ -6,6 +6,7 @@
 //! [`Gate`] is the one word that tells a worker whether traffic may pass; [`ApplyReport`] is the
 //! answer to the controller. Nothing here does I/O or reads a clock.
 
+mod atomic;
 pub mod compile;
 pub mod config;
 pub mod error;

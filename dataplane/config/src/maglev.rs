@@ -186,8 +186,10 @@ struct Sip {
 
 impl Sip {
     fn new(hash_key: u64, domain: Domain) -> Self {
-        let k0 = hash_key;
-        let k1 = hash_key.rotate_left(32) ^ domain as u64;
+        Self::keyed(hash_key, hash_key.rotate_left(32) ^ domain as u64)
+    }
+
+    fn keyed(k0: u64, k1: u64) -> Self {
         Self {
             v: [
                 k0 ^ 0x736f_6d65_7073_6575,
@@ -238,3 +240,6 @@ impl Sip {
         self.v[0] ^ self.v[1] ^ self.v[2] ^ self.v[3]
     }
 }
+
+#[cfg(test)]
+mod tests;
