@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::controller::REPLICA_INDEX;
 use crate::settings::{NodeSettings, PortSettings, ReplicaSettings};
 
 /// Every path under `stateDir`.
@@ -216,6 +217,3 @@ pub fn environment(
         ("TMM_LOG_LEVEL", settings.tmm.log_level.word().to_owned()),
     ])
 }
-
-/// Annotation that holds a pod's replica index (OPS-461).
-pub const REPLICA_INDEX: &str = "k8s.f5net.com/replica-index";

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use self::backoff::Backoff;
 use self::process::{Exit, Process};
-use crate::controller::{EventKind, EventObject, EventRecord, Events};
+use crate::controller::{Actuator, EventKind, EventObject, EventRecord, Events, Target};
 use crate::layout::{self, Layout};
 use crate::settings::{NodeSettings, ReplicaSettings};
 
@@ -33,6 +33,7 @@ pub use process::SpawnError;
 #[derive(Debug)]
 pub struct Supervisor {
     parts: Vec<Part>,
+    targets: watch::Sender<Vec<Target>>,
 }
 
 #[derive(Debug)]
@@ -95,7 +96,17 @@ impl Supervisor {
                 Part { wish, state, task: tokio::spawn(keeper.run(wished)) }
             })
             .collect();
-        Self { parts }
+        let targets = settings
+            .replicas
+            .iter()
+            .map(|replica| Target {
+                index: replica.index,
+                pod: layout::pod_name(replica.index),
+                uid: layout::pod_uid(settings.uid, replica.index).to_string(),
+                address: replica.listen(),
+            })
+            .collect();
+        Self { parts, targets: watch::channel(targets).0 }
     }
 
     /// State of each replica's process, in the order of `node.yaml`.
@@ -104,17 +115,23 @@ impl Supervisor {
         self.parts.iter().map(|part| part.state.clone()).collect()
     }
 
-    /// Stops the TMMs, the first replica first, each as long as it drains.
-    pub async fn stop(self) {
-        for part in self.parts {
-            end(part, Wish::Stop).await;
-        }
-    }
-
     /// Lets the TMMs run on without a supervisor.
     pub async fn leave(self) {
         for part in self.parts {
             end(part, Wish::Leave).await;
+        }
+    }
+}
+
+impl Actuator for Supervisor {
+    fn replicas(&self) -> watch::Receiver<Vec<Target>> {
+        self.targets.subscribe()
+    }
+
+    /// The first replica first, so that the others serve while it drains.
+    async fn stop(self) {
+        for part in self.parts {
+            end(part, Wish::Stop).await;
         }
     }
 }

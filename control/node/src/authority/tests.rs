@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use super::*;
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct MemoryVault(Mutex<BTreeMap<String, Vec<u8>>>);
 
 impl Vault for MemoryVault {

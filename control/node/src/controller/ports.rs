@@ -3,9 +3,119 @@
 //! `spk-node` implements these with files and a supervisor, a cluster's Controller with an API
 //! client. None of them decides anything. Source: architecture.md §6.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Instant;
 
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
+use spk_api::status::Status;
+use spk_api::{Manifest, ObjectId};
+use tokio::sync::watch;
+
+/// The time, as pure code gets it.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For intervals.
+    pub monotonic: Instant,
+    /// For people.
+    pub wall: Timestamp,
+}
+
+/// Everything the Controller looks at, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct FactSet {
+    /// Rises with each set.
+    pub revision: u64,
+    /// Every custom resource, refused ones too.
+    pub manifests: Vec<Manifest>,
+    /// Services.
+    pub services: Vec<Service>,
+    /// EndpointSlices.
+    pub slices: Vec<EndpointSlice>,
+    /// Pods of applications.
+    pub pods: Vec<Pod>,
+}
+
+/// Gives the facts, a whole set at a time.
+pub trait Facts: Send {
+    /// Waits for the next set; the first call gives the present one. May be dropped and called again.
+    fn next(&mut self) -> impl Future<Output = FactSet> + Send;
+}
+
+/// Takes the statuses of objects. Writes each object's at most once per second (CHK-019).
+pub trait Statuses: Send {
+    /// Takes the newest status of `object`, none if it has none any more. Never blocks.
+    fn put(&mut self, object: &ObjectId, status: Option<&Status>);
+    /// Takes the newest state of the TMM pods. Never blocks.
+    fn put_pods(&mut self, pods: &[PodStatus]);
+}
+
+/// What the Controller knows and writes of one TMM pod.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PodStatus {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its UID.
+    pub uid: String,
+    /// Annotations that the Controller gives it (operations.md §4.8).
+    pub annotations: BTreeMap<String, String>,
+    /// Its conditions: `Ready`.
+    pub conditions: Vec<Condition>,
+}
+
+/// Starts and stops the data plane.
+pub trait Actuator: Send {
+    /// The replicas that should run, now and after each change.
+    fn replicas(&self) -> watch::Receiver<Vec<Target>>;
+    /// Stops all replicas, each as long as it drains.
+    fn stop(self) -> impl Future<Output = ()> + Send;
+}
+
+/// One TMM replica that should run.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Target {
+    /// Its index (crds.md §5.8).
+    pub index: u16,
+    /// Name of its pod.
+    pub pod: String,
+    /// UID of its pod.
+    pub uid: String,
+    /// Its gRPC address.
+    pub address: SocketAddr,
+}
+
+/// Tells whether gates may be open, and gives the signed statements that open them.
+pub trait Licence: Send + Sync {
+    /// The order of now, and each change of it.
+    fn order(&self) -> watch::Receiver<Order>;
+    /// A statement that opens the gate of one pod for one nonce, none if it may not open.
+    fn open(&self, namespace: &str, pod: &str, nonce: &[u8; 16]) -> Option<String>;
+    /// What every status says about the source of the licence; none if it is the CWC.
+    fn note(&self) -> Option<&'static str>;
+}
+
+/// What to do with the gates.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Order {
+    /// Close them.
+    Close {
+        /// A code of licensing.md §9.
+        reason: &'static str,
+    },
+    /// Open them, and hand on each new heartbeat.
+    Open {
+        /// The newest `renew` statement; none before the first.
+        renewal: Option<String>,
+    },
+}
 
 /// Takes events (operations.md §1.6, crds.md §4.2 rule 6).
 pub trait Events: Send {
@@ -62,7 +172,7 @@ impl fmt::Display for EventObject {
 }
 
 /// Keeps small secret records over restarts: keys, latch, epoch, accepted resources.
-pub trait Vault: Send + Sync {
+pub trait Vault: fmt::Debug + Send + Sync {
     /// The record `name`, none if there is none.
     ///
     /// # Errors
@@ -95,3 +205,6 @@ impl VaultError {
         "vault"
     }
 }
+
+/// Annotation that holds a pod's replica index (OPS-461).
+pub const REPLICA_INDEX: &str = "k8s.f5net.com/replica-index";

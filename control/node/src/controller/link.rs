@@ -1,0 +1,311 @@
+//! The conversation with one TMM.
+//!
+//! Owns connecting, reconnecting with growing pauses, delivering the newest snapshot and the lease
+//! statements, and following reports and gate. Decides nothing: the snapshot and the statements are
+//! given to it, and what the TMM says goes to [`super::core`].
+//!
+//! Invariant: a process that answers is sent the newest snapshot at once after it connects (OPS-137),
+//! and a lease only after it answered a snapshot. Sources: operations.md §1.2 (N1), §1.4,
+//! licensing.md §12.2.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use spk_plan::Plan;
+use tmm_rpc::{ConnectError, TlsError, TlsFiles, TmmClient, proto};
+use tokio::sync::{mpsc, watch};
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use super::core::News;
+use super::ports::{Licence, Order, Target};
+
+/// What the link to each TMM needs.
+#[derive(Clone)]
+pub struct LinkContext {
+    /// Namespace of the TMMs.
+    pub namespace: String,
+    /// Certificates of the Controller; read anew for each connection.
+    pub tls: TlsFiles,
+    /// The newest plan; none before the first.
+    pub plans: watch::Receiver<Option<Arc<Plan>>>,
+    /// Whether gates may be open.
+    pub licence: Arc<dyn Licence>,
+    /// Where news go, with the replica's index.
+    pub news: mpsc::Sender<(u16, News)>,
+}
+
+impl std::fmt::Debug for LinkContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LinkContext").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
+}
+
+/// Keeps the conversation with `target` going until it is dropped.
+pub async fn keep(target: Target, mut context: LinkContext) {
+    let mut pause = SHORTEST_PAUSE;
+    let mut told = None;
+    loop {
+        let error = match converse(&target, &mut context, &mut pause).await {
+            Ok(never) => match never {},
+            Err(error) => error,
+        };
+        let cause = error.to_string();
+        if told.as_ref() != Some(&cause) {
+            let (ip, port) = (target.address.ip(), target.address.port());
+            tracing::warn!(cause, "No heartbeat from {}: [{ip}]:{port}", tmm_rpc::SERVER_NAME);
+            told = Some(cause.clone());
+        }
+        if context.news.send((target.index, News::Lost { cause })).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Why a conversation ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// A certificate is not readable.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// No connection.
+    #[error("{0}: {cause}", cause = root(.0))]
+    Connect(#[from] ConnectError),
+    /// Another pod answers at the address.
+    #[error("pod {found} answers instead of {wanted}; is another TMM on this address?")]
+    OtherPod {
+        /// UID that answers.
+        found: String,
+        /// UID that should.
+        wanted: String,
+    },
+    /// A call failed.
+    #[error("call {call} failed: {message}")]
+    Call {
+        /// Its name.
+        call: &'static str,
+        /// The status's code.
+        code: Code,
+        /// What the other side or the transport says.
+        message: String,
+    },
+    /// A call was not answered in time.
+    #[error("call {call} was not answered within {seconds} s")]
+    Silent {
+        /// Its name.
+        call: &'static str,
+        /// The limit.
+        seconds: u64,
+    },
+    /// The TMM or the Controller ends.
+    #[error("conversation ended")]
+    Ended,
+}
+
+impl LinkError {
+    /// Stable label.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Tls(error) => error.code(),
+            Self::Connect(error) => error.code(),
+            Self::OtherPod { .. } => "tmm_other_pod",
+            Self::Call { .. } => "tmm_call",
+            Self::Silent { .. } => "tmm_silent",
+            Self::Ended => "tmm_ended",
+        }
+    }
+}
+
+async fn converse(
+    target: &Target,
+    context: &mut LinkContext,
+    pause: &mut Duration,
+) -> Result<Infallible, LinkError> {
+    let tls = context.tls.load()?;
+    let mut client = TmmClient::to(target.address, &tls).await?;
+    let hello = call("Hello", client.hello(proto::HelloRequest {})).await?;
+    if hello.pod != target.uid {
+        return Err(LinkError::OtherPod { found: hello.pod, wanted: target.uid.clone() });
+    }
+    *pause = SHORTEST_PAUSE;
+    tracing::info!(boot = hello.boot_id, "{} answers", target.pod);
+    let talk = Talk { target, context, client, configured: watch::channel(false).0 };
+    talk.tell(News::Connected { boot_id: hello.boot_id }).await?;
+    let ended = tokio::try_join!(talk.deliver(), talk.lease(), talk.reports(), talk.gate());
+    ended.map(|(never, ..)| never)
+}
+
+/// One connection.
+struct Talk<'a> {
+    target: &'a Target,
+    context: &'a LinkContext,
+    client: TmmClient<Channel>,
+    /// Whether it answered a snapshot.
+    configured: watch::Sender<bool>,
+}
+
+impl Talk<'_> {
+    async fn tell(&self, news: News) -> Result<(), LinkError> {
+        self.context.news.send((self.target.index, news)).await.map_err(|_| LinkError::Ended)
+    }
+
+    /// Sends the newest snapshot, now and after each change; a refused one again every 2 s.
+    async fn deliver(&self) -> Result<Infallible, LinkError> {
+        let mut plans = self.context.plans.clone();
+        let mut client = self.client.clone();
+        loop {
+            let plan = plans.borrow_and_update().clone();
+            let mut refused = false;
+            if let Some(plan) = plan {
+                let request = proto::ApplyRequest::new(&plan.spec_for(self.target.index));
+                let reply = call("Apply", client.apply(request)).await?;
+                refused = !reply.accepted;
+                self.tell(News::Applied(reply)).await?;
+                self.configured.send_replace(true);
+            }
+            let changed = async { plans.changed().await.map_err(|_| LinkError::Ended) };
+            if refused {
+                // Crds.md §4.2: a refusal is tried again.
+                let _ = tokio::time::timeout(RETRY, changed).await;
+            } else {
+                changed.await?;
+            }
+        }
+    }
+
+    /// Follows the order: opens for a new nonce, hands on heartbeats, closes.
+    async fn lease(&self) -> Result<Infallible, LinkError> {
+        let mut order = self.context.licence.order();
+        let mut configured = self.configured.subscribe();
+        let mut opened = false;
+        loop {
+            let wanted = order.borrow_and_update().clone();
+            let gate = match wanted {
+                Order::Close { reason } => {
+                    let request = proto::CloseRequest { reason: reason.to_owned(), generation: 0 };
+                    opened = false;
+                    Some(call("Close", self.client.clone().close(request)).await?)
+                }
+                Order::Open { .. } if !opened => {
+                    // A Close must not wait for a configuration, an open does.
+                    tokio::select! {
+                        changed = order.changed() => {
+                            changed.map_err(|_| LinkError::Ended)?;
+                            order.mark_changed();
+                        }
+                        ready = configured.wait_for(|ready| *ready) => {
+                            ready.map_err(|_| LinkError::Ended)?;
+                        }
+                    }
+                    if order.has_changed().is_ok_and(|changed| changed) {
+                        continue;
+                    }
+                    let gate = self.open().await?;
+                    opened = gate.as_ref().is_some_and(|gate| gate.rejected.is_empty());
+                    gate
+                }
+                Order::Open { renewal: Some(jws) } => {
+                    let request = proto::LeaseRequest { jws };
+                    let gate = call("Lease", self.client.clone().lease(request)).await?;
+                    if !gate.rejected.is_empty() {
+                        // Licensing.md §12.2 G5: a refused renewal asks for a new open.
+                        tracing::warn!(
+                            code = gate.rejected,
+                            "{} refused a renewal",
+                            self.target.pod
+                        );
+                        opened = false;
+                    }
+                    Some(gate)
+                }
+                Order::Open { renewal: None } => None,
+            };
+            if let Some(gate) = gate {
+                self.tell(News::Gate(gate)).await?;
+            }
+            let open_again = matches!(*order.borrow(), Order::Open { .. }) && !opened;
+            let changed = async { order.changed().await.map_err(|_| LinkError::Ended) };
+            if open_again {
+                let _ = tokio::time::timeout(RETRY, changed).await;
+            } else {
+                changed.await?;
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<Option<proto::GateReply>, LinkError> {
+        let mut client = self.client.clone();
+        let hello = call("Hello", client.hello(proto::HelloRequest {})).await?;
+        let Ok(nonce) = <[u8; 16]>::try_from(hello.nonce.as_slice()) else {
+            return Err(LinkError::Call {
+                call: "Hello",
+                code: Code::DataLoss,
+                message: String::from("nonce is not of 16 bytes"),
+            });
+        };
+        let context = self.context;
+        let Some(jws) = context.licence.open(&context.namespace, &self.target.uid, &nonce) else {
+            return Ok(None);
+        };
+        let gate = call("Lease", client.lease(proto::LeaseRequest { jws })).await?;
+        if !gate.rejected.is_empty() {
+            tracing::warn!(code = gate.rejected, "{} refused a lease", self.target.pod);
+        }
+        Ok(Some(gate))
+    }
+
+    async fn reports(&self) -> Result<Infallible, LinkError> {
+        let request = proto::WatchReportsRequest {};
+        let mut stream = call("WatchReports", self.client.clone().watch_reports(request)).await?;
+        loop {
+            let report =
+                stream.message().await.map_err(|status| failed("WatchReports", &status))?;
+            self.tell(News::Report(report.ok_or(LinkError::Ended)?)).await?;
+        }
+    }
+
+    async fn gate(&self) -> Result<Infallible, LinkError> {
+        let request = proto::WatchGateRequest {};
+        let mut stream = call("WatchGate", self.client.clone().watch_gate(request)).await?;
+        loop {
+            let gate = stream.message().await.map_err(|status| failed("WatchGate", &status))?;
+            self.tell(News::Gate(gate.ok_or(LinkError::Ended)?)).await?;
+        }
+    }
+}
+
+async fn call<T>(
+    name: &'static str,
+    answer: impl Future<Output = Result<tonic::Response<T>, Status>>,
+) -> Result<T, LinkError> {
+    match tokio::time::timeout(CALL_LIMIT, answer).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(failed(name, &status)),
+        Err(_) => Err(LinkError::Silent { call: name, seconds: CALL_LIMIT.as_secs() }),
+    }
+}
+
+fn failed(call: &'static str, status: &Status) -> LinkError {
+    LinkError::Call { call, code: status.code(), message: status.message().to_owned() }
+}
+
+/// The last cause of an error: what a person can act on.
+fn root(error: &ConnectError) -> String {
+    let mut cause: &dyn std::error::Error = &error.source;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+const CALL_LIMIT: Duration = Duration::from_secs(5);
+/// Crds.md §4.2: a failed delivery is tried again every 2 s.
+const RETRY: Duration = Duration::from_secs(2);

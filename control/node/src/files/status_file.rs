@@ -1,0 +1,241 @@
+//! `<file>.status.yaml` beside each file of the resource directory.
+//!
+//! Owns their contents and when they are written: at once after a change, then at most once a
+//! second. They are output only; nothing reads them.
+//! Sources: operations.md §1.6 (OPS-170, OPS-176), crds.md §4.1 (CHK-019).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use spk_api::ObjectId;
+use spk_api::status::Status;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::catalogue::{Catalogue, Entry, FileState};
+use super::follow::STATUS_SUFFIX;
+use crate::controller::{PodStatus, Statuses};
+use crate::durable::{self, Access};
+
+/// Takes statuses and writes them beside the files.
+#[derive(Debug)]
+pub struct StatusFiles {
+    tell: mpsc::UnboundedSender<Update>,
+    task: JoinHandle<()>,
+}
+
+enum Update {
+    Object(ObjectId, Option<Box<Status>>),
+    Pods(Vec<PodStatus>),
+}
+
+impl StatusFiles {
+    /// Writes into `dir`, for the files of `views`. `licence` says who signs the leases.
+    #[must_use]
+    pub fn start(
+        dir: &Path,
+        views: watch::Receiver<Arc<Catalogue>>,
+        licence: Option<&'static str>,
+    ) -> Self {
+        let (tell, told) = mpsc::unbounded_channel();
+        let writer = Writer {
+            dir: dir.to_owned(),
+            licence,
+            catalogue: Arc::default(),
+            statuses: BTreeMap::new(),
+            pods: Vec::new(),
+            written: BTreeMap::new(),
+        };
+        Self { tell, task: tokio::spawn(writer.run(told, views)) }
+    }
+}
+
+impl Drop for StatusFiles {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Statuses for StatusFiles {
+    fn put(&mut self, object: &ObjectId, status: Option<&Status>) {
+        let update = Update::Object(object.clone(), status.cloned().map(Box::new));
+        // The task ends only with this handle.
+        let _ = self.tell.send(update);
+    }
+
+    fn put_pods(&mut self, pods: &[PodStatus]) {
+        let _ = self.tell.send(Update::Pods(pods.to_vec()));
+    }
+}
+
+struct Writer {
+    dir: PathBuf,
+    licence: Option<&'static str>,
+    catalogue: Arc<Catalogue>,
+    statuses: BTreeMap<ObjectId, Status>,
+    pods: Vec<PodStatus>,
+    /// Text and time of the last writing, by file.
+    written: BTreeMap<String, (String, Instant)>,
+}
+
+impl Writer {
+    async fn run(
+        mut self,
+        mut told: mpsc::UnboundedReceiver<Update>,
+        mut views: watch::Receiver<Arc<Catalogue>>,
+    ) {
+        views.mark_changed();
+        let mut due: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                update = told.recv() => match update {
+                    Some(update) => self.take(update),
+                    None => return,
+                },
+                Ok(()) = views.changed() => {
+                    self.catalogue = Arc::clone(&views.borrow_and_update());
+                }
+                () = at(due) => {
+                    due = self.write(Instant::now());
+                    continue;
+                }
+            }
+            let soon = Instant::now() + SETTLE;
+            due = Some(due.map_or(soon, |due| due.min(soon)));
+        }
+    }
+
+    fn take(&mut self, update: Update) {
+        match update {
+            Update::Object(id, Some(status)) => {
+                self.statuses.insert(id, *status);
+            }
+            Update::Object(id, None) => {
+                self.statuses.remove(&id);
+            }
+            Update::Pods(pods) => self.pods = pods,
+        }
+    }
+
+    /// Writes what changed and may be written; when the next writing is due.
+    fn write(&mut self, now: Instant) -> Option<Instant> {
+        let mut next: Option<Instant> = None;
+        for (name, file) in self.catalogue.files() {
+            let text = self.text(name, file);
+            if let Some((before, when)) = self.written.get(name) {
+                if *before == text {
+                    continue;
+                }
+                let allowed = *when + SPACING;
+                if allowed > now {
+                    next = Some(next.map_or(allowed, |next| next.min(allowed)));
+                    continue;
+                }
+            }
+            let path = self.dir.join(format!("{name}{STATUS_SUFFIX}"));
+            if let Err(error) = durable::write_unsynced(&path, text.as_bytes(), Access::Public) {
+                tracing::warn!(path = %path.display(), %error, "status is not written");
+            }
+            self.written.insert(name.clone(), (text, now));
+        }
+        self.remove_orphans();
+        next
+    }
+
+    /// A file that is gone takes its status with it, also one that went while nobody looked.
+    fn remove_orphans(&mut self) {
+        let files = self.catalogue.files();
+        self.written.retain(|name, _| files.contains_key(name));
+        let Ok(entries) = fs::read_dir(&self.dir) else { return };
+        for entry in entries.flatten() {
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let Some(owner) = name.strip_suffix(STATUS_SUFFIX) else { continue };
+            if !files.contains_key(owner)
+                && let Err(error) = fs::remove_file(entry.path())
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(name, %error, "status stays");
+            }
+        }
+    }
+
+    fn text(&self, name: &str, file: &FileState) -> String {
+        let doubles = self.catalogue.doubles();
+        let objects = file
+            .entries
+            .iter()
+            .map(|entry| self.object(entry, doubles.get(&(name, &entry.id)).copied()))
+            .collect();
+        let page = Page {
+            licence: self.licence,
+            broken: file.broken.as_ref().map(|error| format!("{error}; {STAYS}")),
+            objects,
+            pods: &self.pods,
+        };
+        match serde_saphyr::to_string(&page) {
+            Ok(text) => format!("{HEAD}{text}"),
+            Err(error) => format!("{HEAD}broken: {:?}\n", error.to_string()),
+        }
+    }
+
+    fn object<'a>(&'a self, entry: &'a Entry, holder: Option<&str>) -> Object<'a> {
+        let mut problems: Vec<String> = entry.problems.iter().map(ToString::to_string).collect();
+        if let Some(holder) = holder {
+            problems
+                .push(format!("file {holder} holds this object already; remove one of the two"));
+        }
+        let status = entry.object().filter(|_| holder.is_none());
+        Object {
+            kind: &entry.id.kind,
+            namespace: &entry.id.namespace,
+            name: &entry.id.name,
+            line: entry.line,
+            problems,
+            status: status.and_then(|id| self.statuses.get(id)),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Page<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    licence: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broken: Option<String>,
+    objects: Vec<Object<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pods: &'a [PodStatus],
+}
+
+#[derive(Serialize)]
+struct Object<'a> {
+    kind: &'a str,
+    namespace: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'a str,
+    line: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'a Status>,
+}
+
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+const HEAD: &str = "# Written by spk-node; changes here have no effect.\n";
+const STAYS: &str = "the objects of the last good text stay in force";
+/// Between two writings of one file.
+const SPACING: Duration = Duration::from_secs(1);
+/// Updates that come together make one writing.
+const SETTLE: Duration = Duration::from_millis(20);
