@@ -10,12 +10,13 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use tmm_config::Config;
 use tmm_config::config::{Vlan, VlanSlot};
-use tmm_wire::{MacAddr, PacketBuf, PacketPool};
+use tmm_wire::arp::{ArpOperation, ArpPacket};
+use tmm_wire::buffer::NoRoom;
+use tmm_wire::build::BuildError;
+use tmm_wire::{Header, LinkLayer, MacAddr, PacketBuf, PacketPool, ethernet};
 
 use crate::ctx::Ctx;
 use crate::drop_reason::DropReason;
-use crate::frame::EtherFrame;
-use crate::frame::ethertype;
 use crate::out::NeighbourFact;
 
 /// Whether this replica answers for `address` on `vlan`.
@@ -27,35 +28,28 @@ pub(crate) fn is_ours(config: &Config, address: IpAddr, vlan: VlanSlot) -> bool 
 pub(crate) fn receive<P: PacketPool>(
     ctx: &mut Ctx<'_, P>,
     buf: P::Buf,
-    ether: &EtherFrame,
+    ether: &LinkLayer,
     vlan: &Vlan,
 ) {
-    let Some(message) = Message::parse(buf.data().get(ether.len..).unwrap_or_default()) else {
+    let Ok(&message) = ArpPacket::parse(buf.data().get(ether.payload..).unwrap_or_default()) else {
         return ctx.drop(buf, DropReason::ArpInvalid);
     };
-    let (sender, target) = (IpAddr::V4(message.sender), IpAddr::V4(message.target));
-    if message.sender_mac != ether.src || message.sender_mac.is_group() {
-        return ctx.drop(buf, DropReason::ArpInvalid);
-    }
-    if is_ours(ctx.config, sender, vlan.slot) {
+    let (sender, target) = (IpAddr::V4(message.sender_ip()), IpAddr::V4(message.target_ip()));
+    if message.sender_mac() != ether.source || is_ours(ctx.config, sender, vlan.slot) {
         return ctx.drop(buf, DropReason::ArpInvalid);
     }
     let for_us = is_ours(ctx.config, target, vlan.slot);
     // A probe (RFC 5227 §1.1) has no sender address to learn.
-    if message.sender != Ipv4Addr::UNSPECIFIED {
-        let fact = NeighbourFact { vlan: vlan.slot, address: sender, mac: message.sender_mac };
-        ctx.neighbour_told(fact, for_us && is_connected(vlan, message.sender));
+    if !message.sender_ip().is_unspecified() {
+        let fact = NeighbourFact { vlan: vlan.slot, address: sender, mac: message.sender_mac() };
+        ctx.neighbour_told(fact, for_us && is_connected(vlan, message.sender_ip()));
     }
     ctx.consume(buf);
-    if message.operation == REQUEST && for_us {
-        let answer = Message {
-            operation: REPLY,
-            sender_mac: ctx.net.mac(vlan.port),
-            sender: message.target,
-            target_mac: message.sender_mac,
-            target: message.sender,
-        };
-        send(ctx, vlan, &answer, message.sender_mac);
+    if message.operation() == ArpOperation::Request && for_us {
+        let us = (ctx.net.mac(vlan.port), message.target_ip());
+        let asker = (message.sender_mac(), message.sender_ip());
+        let answer = ArpPacket::new(ArpOperation::Reply, us, asker);
+        send(ctx, vlan, &answer, message.sender_mac());
     }
 }
 
@@ -69,40 +63,23 @@ pub(crate) fn ask<P: PacketPool>(
     let config = ctx.config;
     let Some(vlan) = config.vlan(vlan) else { return };
     let Some((sender, _)) = vlan.self_v4 else { return };
-    let request = Message {
-        operation: REQUEST,
-        sender_mac: ctx.net.mac(vlan.port),
-        sender,
-        target_mac: MacAddr::default(),
-        target: address,
-    };
+    let request = ArpPacket::request((ctx.net.mac(vlan.port), sender), address);
     send(ctx, vlan, &request, mac.unwrap_or(MacAddr::BROADCAST));
 }
 
 /// Tells everyone on `vlan` that `address` is here (gratuitous ARP, RFC 5227 §3).
 pub(crate) fn announce<P: PacketPool>(ctx: &mut Ctx<'_, P>, vlan: &Vlan, address: Ipv4Addr) {
-    let announcement = Message {
-        operation: REQUEST,
-        sender_mac: ctx.net.mac(vlan.port),
-        sender: address,
-        target_mac: MacAddr::default(),
-        target: address,
-    };
+    let announcement = ArpPacket::request((ctx.net.mac(vlan.port), address), address);
     send(ctx, vlan, &announcement, MacAddr::BROADCAST);
 }
 
-fn send<P: PacketPool>(ctx: &mut Ctx<'_, P>, vlan: &Vlan, message: &Message, to: MacAddr) {
-    let Some(mut buf) = ctx.originate() else { return };
-    if buf.grow_back(ETHERNET + MESSAGE).is_err() {
-        return ctx.drop(buf, DropReason::BufferRoom);
+fn send<P: PacketPool>(ctx: &mut Ctx<'_, P>, vlan: &Vlan, packet: &ArpPacket, to: MacAddr) {
+    let made = ctx.originate_frame(ethernet::ARP, ArpPacket::LEN, |out| {
+        packet.write(out).map_err(|NoRoom { bytes }| BuildError::NoRoom { bytes })
+    });
+    if let Some(buf) = made {
+        ctx.emit_to(buf, vlan, to);
     }
-    let data = buf.data_mut();
-    data.fill(0);
-    if let Some((ether, arp)) = data.split_at_mut_checked(ETHERNET) {
-        ether[12..].copy_from_slice(&ethertype::ARP.to_be_bytes());
-        message.write(arp);
-    }
-    ctx.emit_to(buf, vlan, to);
 }
 
 /// Whether `address` is in the VLAN's own subnet.
@@ -112,58 +89,3 @@ fn is_connected(vlan: &Vlan, address: Ipv4Addr) -> bool {
         own.to_bits() & mask == address.to_bits() & mask
     })
 }
-
-/// The fields of an ARP message that differ from one to the next.
-#[derive(Clone, Copy, Debug)]
-struct Message {
-    operation: u16,
-    sender_mac: MacAddr,
-    sender: Ipv4Addr,
-    target_mac: MacAddr,
-    target: Ipv4Addr,
-}
-
-impl Message {
-    /// None if it is not ARP for IPv4 over Ethernet or an unknown operation.
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let (head, rest) = bytes.split_first_chunk::<6>()?;
-        if *head != HEAD {
-            return None;
-        }
-        let (operation, rest) = rest.split_first_chunk::<2>()?;
-        let (sender_mac, rest) = rest.split_first_chunk::<6>()?;
-        let (sender, rest) = rest.split_first_chunk::<4>()?;
-        let (target_mac, rest) = rest.split_first_chunk::<6>()?;
-        let (target, _) = rest.split_first_chunk::<4>()?;
-        let operation = u16::from_be_bytes(*operation);
-        matches!(operation, REQUEST | REPLY).then_some(Self {
-            operation,
-            sender_mac: MacAddr(*sender_mac),
-            sender: Ipv4Addr::from(*sender),
-            target_mac: MacAddr(*target_mac),
-            target: Ipv4Addr::from(*target),
-        })
-    }
-
-    /// Writes the message into [`MESSAGE`] bytes.
-    fn write(&self, bytes: &mut [u8]) {
-        let parts: [&[u8]; 6] = [
-            &HEAD,
-            &self.operation.to_be_bytes(),
-            &self.sender_mac.0,
-            &self.sender.octets(),
-            &self.target_mac.0,
-            &self.target.octets(),
-        ];
-        for (to, from) in bytes.iter_mut().zip(parts.into_iter().flatten()) {
-            *to = *from;
-        }
-    }
-}
-
-/// Hardware Ethernet, protocol IPv4, lengths 6 and 4.
-const HEAD: [u8; 6] = [0, 1, 8, 0, 6, 4];
-const REQUEST: u16 = 1;
-const REPLY: u16 = 2;
-const ETHERNET: usize = 14;
-const MESSAGE: usize = 28;

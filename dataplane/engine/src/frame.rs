@@ -1,37 +1,23 @@
-//! What a frame is: its Ethernet header, and the facts of an IP packet that every stage asks for.
+//! The facts of an IP packet that every stage asks for, read once.
 //!
-//! Parsing only; fates are decided elsewhere. Never panics on any bytes.
+//! Parsing only, over the header views of `tmm-wire`; fates are decided elsewhere. The packet may
+//! have further segments: only its headers must be in the first. Never panics on any bytes.
 //!
 //! Invariant: offsets of an [`IpFrame`] lie within the first segment of the frame it came from, and
 //! `l3 + ip_len` within the packet.
-//! Sources: RFC 791, RFC 8200 §4, RFC 1122 §3.2.1.3, IEEE 802.1Q-2018 §9.6.
+//! Sources: RFC 791, RFC 8200 §4, RFC 1122 §3.2.1.3.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use tmm_config::config::VlanSlot;
-use tmm_wire::{MacAddr, PortId, VlanId};
+use tmm_wire::{LinkLayer, MacAddr, PortId, ethernet, ip};
 
 use crate::drop_reason::DropReason;
 
-mod l2;
 mod v4;
 mod v6;
 
-pub use l2::{EtherFrame, ethertype};
-
-/// IP protocol numbers that the engine tells apart (IANA).
-pub mod protocol {
-    /// ICMP.
-    pub const ICMP: u8 = 1;
-    /// TCP.
-    pub const TCP: u8 = 6;
-    /// UDP.
-    pub const UDP: u8 = 17;
-    /// ICMPv6.
-    pub const ICMPV6: u8 = 58;
-    /// SCTP.
-    pub const SCTP: u8 = 132;
-}
+pub use tmm_wire::ip as protocol;
 
 /// Whether a packet is a fragment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,6 +28,18 @@ pub enum Fragment {
     First,
     /// A later one; there is no upper header.
     Later,
+}
+
+impl Fragment {
+    /// From what a header says. An atomic fragment (RFC 6946) is whole but keeps its header, so it
+    /// counts as a first one.
+    fn of(header: Option<ip::Fragment>) -> Self {
+        match header {
+            None => Self::None,
+            Some(fragment) if fragment.is_first() => Self::First,
+            Some(_) => Self::Later,
+        }
+    }
 }
 
 /// The facts of one IP packet in an Ethernet frame.
@@ -89,19 +87,19 @@ impl IpFrame {
     pub fn parse(
         data: &[u8],
         packet_len: usize,
-        ether: &EtherFrame,
+        ether: &LinkLayer,
         port: PortId,
         vlan: VlanSlot,
     ) -> Result<Self, DropReason> {
-        let mut frame = if ether.ethertype == ethertype::IPV4 {
-            v4::parse(data, packet_len, ether.len)?
+        let mut frame = if ether.ethertype == ethernet::IPV4 {
+            v4::parse(data, packet_len, ether.payload)?
         } else {
-            v6::parse(data, packet_len, ether.len)?
+            v6::parse(data, packet_len, ether.payload)?
         };
         frame.port = port;
         frame.vlan = vlan;
-        frame.src_mac = ether.src;
-        frame.unicast = !ether.dst.is_group();
+        frame.src_mac = ether.source;
+        frame.unicast = !ether.destination.is_group();
         if frame.fragment != Fragment::Later {
             frame.read_ports(data)?;
         }
@@ -153,11 +151,11 @@ impl IpFrame {
         if payload.len() < least {
             return Err(DropReason::HeadersSplit);
         }
-        if matches!(self.protocol, protocol::TCP | protocol::UDP | protocol::SCTP) {
-            if let [a, b, c, d, ..] = *payload {
-                self.src_port = u16::from_be_bytes([a, b]);
-                self.dst_port = u16::from_be_bytes([c, d]);
-            }
+        if matches!(self.protocol, protocol::TCP | protocol::UDP | protocol::SCTP)
+            && let [a, b, c, d, ..] = *payload
+        {
+            self.src_port = u16::from_be_bytes([a, b]);
+            self.dst_port = u16::from_be_bytes([c, d]);
         }
         if self.protocol == protocol::TCP {
             let header = usize::from(payload[12] >> 4) * 4;
@@ -209,17 +207,5 @@ fn is_destination(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(a) => !(a.is_loopback() || a == Ipv4Addr::UNSPECIFIED),
         IpAddr::V6(a) => !(a == Ipv6Addr::LOCALHOST || a == Ipv6Addr::UNSPECIFIED),
-    }
-}
-
-/// The tag of a frame as VLANs are found by: none for untagged and priority-tagged frames.
-///
-/// # Errors
-///
-/// [`DropReason::VlanUnknown`] for the reserved tag 4095.
-fn tag(tci: u16) -> Result<Option<VlanId>, DropReason> {
-    match tci & 0x0fff {
-        0 => Ok(None),
-        id => VlanId::new(id).map(Some).map_err(|_| DropReason::VlanUnknown),
     }
 }

@@ -146,11 +146,11 @@ impl<B> Net<B> {
         hash: u32,
     ) -> Result<(VlanSlot, IpAddr), DropReason> {
         let hops = config.route(destination).ok_or(DropReason::NoRoute)?;
-        let pick = |n: usize| (u64::from(hash) * n as u64 >> 32) as usize;
+        let pick = |n: usize| ((u64::from(hash) * n as u64) >> 32) as usize;
         let mut hop = hops.get(pick(hops.len())).ok_or(DropReason::NoRoute)?;
         if !self.is_alive(hop) {
             let live = hops.iter().filter(|hop| self.is_alive(hop)).count();
-            let other = u64::from(hash.wrapping_mul(0x9e37_79b1)) * live as u64 >> 32;
+            let other = (u64::from(hash.wrapping_mul(0x9e37_79b1)) * live as u64) >> 32;
             // With none alive the hashed one stays, so that it is asked again.
             let chosen = hops.iter().filter(|hop| self.is_alive(hop)).nth(other as usize);
             hop = chosen.unwrap_or(hop);
@@ -189,10 +189,10 @@ impl<B> Net<B> {
         }
         let routes = config.routes().clone();
         for hop in routes.iter().flat_map(|(_, hops)| hops) {
-            if let NextHop::Gateway { address, vlan } = *hop {
-                if let Ok(id) = self.adjacency_for_next_hop(config, vlan, address) {
-                    self.neighbours[usize::from(id.0)].is_gateway = true;
-                }
+            if let NextHop::Gateway { address, vlan } = *hop
+                && let Ok(id) = self.adjacency_for_next_hop(config, vlan, address)
+            {
+                self.neighbours[usize::from(id.0)].is_gateway = true;
             }
         }
     }

@@ -8,14 +8,14 @@
 use std::net::IpAddr;
 
 use tmm_config::config::Vlan;
-use tmm_wire::{MacAddr, PacketBuf, PacketPool, PortId};
+use tmm_wire::build::IcmpError;
+use tmm_wire::{LinkLayer, MacAddr, PacketBuf, PacketPool, ParseError, PortId, ethernet};
 
 use crate::ctx::Ctx;
 use crate::drop_reason::DropReason;
 use crate::flows::Flows;
-use crate::frame::{EtherFrame, Fragment, IpFrame, ethertype, protocol};
-use crate::icmp::{self, IcmpError};
-use crate::{arp, local, nd};
+use crate::frame::{Fragment, IpFrame, protocol};
+use crate::{arp, icmp, local, nd};
 
 /// Decides one frame that came by `port`.
 pub(crate) fn decide<P: PacketPool>(
@@ -25,21 +25,26 @@ pub(crate) fn decide<P: PacketPool>(
     flows: &mut Flows,
     ctx: &mut Ctx<'_, P>,
 ) {
-    let ether = match EtherFrame::parse(buf.data(), buf.stripped_vlan()) {
+    let ether = match LinkLayer::parse(buf.data(), buf.stripped_vlan()) {
         Ok(ether) => ether,
-        Err(reason) => return ctx.drop(buf, reason),
+        // Two tags, or the reserved one.
+        Err(ParseError::VlanNested) => return ctx.drop(buf, DropReason::VlanUnknown),
+        Err(_) => return ctx.drop(buf, DropReason::FrameTooShort),
     };
+    if ether.source.is_group() || ether.source == MacAddr::default() {
+        return ctx.drop(buf, DropReason::BadSourceMac);
+    }
     let config = ctx.config;
-    let Some(vlan) = config.vlan_at(port, ether.tag) else {
+    let Some(vlan) = config.vlan_at(port, ether.vlan) else {
         return ctx.drop(buf, DropReason::VlanUnknown);
     };
     ctx.counters.vlan_received(vlan.slot, buf.packet_len());
-    if let Err(reason) = is_for_us(ctx, vlan, ether.dst) {
+    if let Err(reason) = is_for_us(ctx, vlan, ether.destination) {
         return ctx.drop(buf, reason);
     }
     match ether.ethertype {
-        ethertype::ARP => arp::receive(ctx, buf, &ether, vlan),
-        ethertype::IPV4 | ethertype::IPV6 => {
+        ethernet::ARP => arp::receive(ctx, buf, &ether, vlan),
+        ethernet::IPV4 | ethernet::IPV6 => {
             match IpFrame::parse(buf.data(), buf.packet_len(), &ether, port, vlan.slot) {
                 Ok(frame) => decide_ip(buf, &frame, vlan, open, flows, ctx),
                 Err(reason) => ctx.drop(buf, reason),
