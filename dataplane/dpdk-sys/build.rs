@@ -12,6 +12,7 @@ const FUNCTIONS: &[&str] = &[
     "dpdk_sys_.*",
     "rte_dev_remove",
     "rte_eal_cleanup",
+    "rte_eal_get_runtime_dir",
     "rte_eal_hotplug_add",
     "rte_eal_hotplug_remove",
     "rte_eal_init",
@@ -146,8 +147,6 @@ fn main() {
         shim.flag(flag);
     }
     shim.compile("dpdk_sys_shim");
-    let drivers = pkg_config(&["--variable=driverdir", "libdpdk"]);
-    println!("cargo::rustc-env=DPDK_SYS_DRIVER_DIR={}", drivers.trim());
     link();
 }
 

@@ -10,7 +10,9 @@
 mod builder;
 mod error;
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 pub use builder::{EalBuilder, Memory};
@@ -112,6 +114,16 @@ fn version() -> String {
     // JUSTIFICATION: as above.
     // SAFETY: as above; DPDK ends it with NUL.
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
+
+/// Where DPDK keeps what processes share.
+fn runtime_directory() -> PathBuf {
+    // JUSTIFICATION: the path is a string in C.
+    // SAFETY: the environment runs; returns a pointer to a buffer that is never freed.
+    let text = unsafe { dpdk_sys::rte_eal_get_runtime_dir() };
+    // JUSTIFICATION: as above.
+    // SAFETY: as above; DPDK ends it with NUL and writes it only while it starts.
+    PathBuf::from(OsStr::from_bytes(unsafe { CStr::from_ptr(text) }.to_bytes()))
 }
 
 /// This thread's rte_errno: the number of the last failure.

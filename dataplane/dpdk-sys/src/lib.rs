@@ -24,9 +24,6 @@ mod bindings {
 
 pub use bindings::*;
 
-/// Directory of the drivers' shared objects; of no use with the feature `static`.
-pub const DRIVER_DIR: &str = env!("DPDK_SYS_DRIVER_DIR");
-
 use core::mem::{offset_of, size_of};
 
 const _: () = {
