@@ -29,6 +29,15 @@ pub struct Document {
     pub name: String,
     /// What it is.
     pub content: Content,
+    source: Node,
+}
+
+impl Document {
+    /// Line of the field at `path`, or of the nearest part above it that is written.
+    #[must_use]
+    pub fn line_of(&self, path: &Path) -> u64 {
+        self.source.line_of(path)
+    }
 }
 
 /// What a document is.
@@ -76,14 +85,7 @@ impl LoadError {
 ///
 /// [`LoadError`] if any document is no YAML: then none is given.
 pub fn load(text: &str, namespace: &str) -> Result<Documents, LoadError> {
-    let nodes: Vec<Node> = serde_saphyr::from_multiple(text).map_err(|error| {
-        let location = error.location();
-        LoadError {
-            line: location.map_or(0, |l| l.line()),
-            column: location.map_or(0, |l| l.column()),
-            problem: error.without_snippet().to_string(),
-        }
-    })?;
+    let nodes: Vec<Node> = serde_saphyr::from_multiple(text).map_err(|error| broken(&error))?;
     let mut documents = Vec::new();
     for node in nodes.iter().filter(|node| !node.is_null()) {
         match node.list("items") {
@@ -94,6 +96,18 @@ pub fn load(text: &str, namespace: &str) -> Result<Documents, LoadError> {
         }
     }
     Ok(documents)
+}
+
+/// The parser's error in one line, without a copy of the text.
+fn broken(error: &serde_saphyr::Error) -> LoadError {
+    let (line, column) = error.location().map_or((0, 0), |l| (l.line(), l.column()));
+    let mut options = serde_saphyr::RenderOptions::default();
+    options.snippets = serde_saphyr::SnippetMode::Off;
+    let text = error.without_snippet().render_with_options(options);
+    let first = text.lines().next().unwrap_or_default();
+    let problem = first.strip_prefix("error: ").unwrap_or(first);
+    let place = format!(" at line {line}, column {column}");
+    LoadError { line, column, problem: problem.trim_end_matches(&place).to_owned() }
 }
 
 fn document(node: &Node, namespace: &str) -> Document {
@@ -113,6 +127,7 @@ fn document(node: &Node, namespace: &str) -> Document {
         namespace: own("namespace").unwrap_or(namespace).to_owned(),
         name: own("name").unwrap_or_default().to_owned(),
         content,
+        source: node.clone(),
     }
 }
 
