@@ -14,13 +14,41 @@
 //! Sources: architecture.md §3, §3.1; performance.md §5; crds.md §3.4.4, §3.4.7, §5.3 to §5.7, §6,
 //! §7, §10, §13.
 
+use std::net::IpAddr;
+
+use tmm_config::config::VlanSlot;
+use tmm_config::{Config, Nanos};
+
+mod admit;
+mod answer;
+mod end;
+mod fast;
 mod hash;
 mod index;
+mod listing;
+mod open;
+mod owner;
+mod revise;
+mod rewrite;
+mod sctp;
 mod session;
+mod snat;
+mod sweep;
 mod table;
+mod tcp;
+mod usage;
 
 pub use hash::HashKeys;
+pub use listing::{FlowRow, FlowState};
+pub use owner::{Ends, owner};
+pub use snat::PortUse;
+pub use usage::{Usage, Usages, Volume};
+
+use crate::balance::Picker;
+use crate::budget::Budget;
+use crate::random::Random;
 use hash::Hasher;
+use session::{Addresses, Cold, Key, Kind, join_ports};
 use table::Table;
 
 /// What the flow table is made with.
@@ -93,9 +121,28 @@ const MOST_SESSIONS: u32 = 1 << 30;
 /// The flows of one worker.
 #[derive(Debug)]
 pub struct Flows {
-    hasher: Hasher,
     v4: Table<u64>,
     v6: Table<[u64; 4]>,
+    shared: Shared,
+    scratch: fast::Scratch,
+}
+
+/// What both tables need.
+#[derive(Debug)]
+struct Shared {
+    hasher: Hasher,
+    random: Random,
+    pickers: Vec<Picker>,
+    answers: Vec<Budget>,
+    other_answers: Budget,
+    usages: Usages,
+    ports: PortUse,
+    hands: sweep::Hands,
+    half_open_sctp: u32,
+    /// Generation that the vectors by slot were made for.
+    generation: u32,
+    worker: u16,
+    workers: u16,
 }
 
 impl Flows {
@@ -129,16 +176,66 @@ impl Flows {
             return Err(too_little);
         }
         Ok(Self {
-            hasher: Hasher::new(&setup.keys),
             v4: Table::new(setup.sessions_v4).ok_or(too_little)?,
             v6: Table::new(setup.sessions_v6).ok_or(too_little)?,
+            shared: Shared {
+                hasher: Hasher::new(&setup.keys),
+                random: Random::new(setup.seed),
+                pickers: Vec::new(),
+                answers: Vec::new(),
+                other_answers: answer_budget(Nanos::default()),
+                usages: Usages::default(),
+                ports: PortUse::default(),
+                hands: sweep::Hands::default(),
+                half_open_sctp: 0,
+                generation: 0,
+                worker: setup.worker,
+                workers: setup.workers,
+            },
+            scratch: fast::Scratch::new(),
         })
+    }
+
+    /// What listeners, egresses and members served.
+    #[must_use]
+    pub const fn usages(&self) -> &Usages {
+        &self.shared.usages
+    }
+
+    /// How hard source ports are to find.
+    #[must_use]
+    pub const fn port_use(&self) -> PortUse {
+        self.shared.ports
+    }
+
+    /// Whether a flow has the key of a packet that would arrive on `vlan` with these ends: who sends
+    /// from an own address must not take such a port.
+    #[must_use]
+    pub fn is_taken(&self, vlan: VlanSlot, ends: &Ends) -> bool {
+        fn has<A: Addresses>(table: &Table<A>, hasher: &Hasher, zone: u8, ends: &Ends) -> bool {
+            A::from_ips(ends.source.0, ends.destination.0).is_some_and(|addresses| {
+                let ports = join_ports(ends.source.1, ends.destination.1);
+                let key = Key { addresses, ports, zone, protocol: ends.protocol };
+                table.find(hasher, &key).is_some()
+            })
+        }
+        let hasher = &self.shared.hasher;
+        match ends.source.0 {
+            IpAddr::V4(_) => has(&self.v4, hasher, vlan.0, ends),
+            IpAddr::V6(_) => has(&self.v6, hasher, vlan.0, ends),
+        }
     }
 
     /// Sessions now, IPv4 and IPv6.
     #[must_use]
     pub const fn len(&self) -> u32 {
         self.v4.len() + self.v6.len()
+    }
+
+    /// The most sessions there ever were at once, IPv4 and IPv6 added.
+    #[must_use]
+    pub const fn highest(&self) -> u32 {
+        self.v4.highest() + self.v6.highest()
     }
 
     /// Whether there is no session.
@@ -158,4 +255,84 @@ impl Flows {
     pub fn memory_bytes(&self) -> usize {
         self.v4.memory_bytes() + self.v6.memory_bytes()
     }
+}
+
+impl Shared {
+    /// Follows a change of configuration: vectors by slot grow. Costs a compare otherwise.
+    #[inline]
+    fn follow(&mut self, config: &Config, now: Nanos) {
+        if self.generation != config.generation() {
+            self.take(config, now);
+        }
+    }
+
+    #[cold]
+    fn take(&mut self, config: &Config, now: Nanos) {
+        self.usages.follow(config, self.generation);
+        let slots = config.listener_slots();
+        if self.pickers.len() < slots {
+            self.pickers.resize(slots, Picker::default());
+            self.answers.resize(slots, answer_budget(now));
+        }
+        for listener in config.listeners() {
+            if let Some(picker) = self.pickers.get_mut(listener.slot.0 as usize) {
+                picker.reserve(listener.pool.members.len());
+            }
+        }
+        self.generation = config.generation();
+    }
+
+    /// Whether another answer to a packet without a flow may be sent, for a listener or for all
+    /// that have none.
+    fn may_answer(&mut self, listener: Option<usize>, now: Nanos) -> bool {
+        listener
+            .and_then(|slot| self.answers.get_mut(slot))
+            .unwrap_or(&mut self.other_answers)
+            .take(now)
+    }
+
+    fn count_begin(&mut self, cold: &Cold) {
+        if let Some(usage) = self.owner_usage(cold) {
+            usage.begin();
+        }
+        if let Some(usage) = self.member_usage(cold) {
+            usage.begin();
+        }
+    }
+
+    fn count_end(&mut self, cold: &Cold, volume: &Volume, is_v6: bool, session: u32) {
+        let seen = self.hands.volumes.is_some_and(|hand| hand.has_passed(is_v6, session));
+        if let Some(usage) = self.owner_usage(cold) {
+            usage.end(volume, seen);
+        }
+        if let Some(usage) = self.member_usage(cold) {
+            usage.end(volume, seen);
+        }
+    }
+
+    fn count_pass(&mut self, cold: &Cold, volume: &Volume) {
+        if let Some(usage) = self.owner_usage(cold) {
+            usage.pass(volume);
+        }
+        if let Some(usage) = self.member_usage(cold) {
+            usage.pass(volume);
+        }
+    }
+
+    fn owner_usage(&mut self, cold: &Cold) -> Option<&mut Usage> {
+        let rows = match cold.kind {
+            Kind::Listener => &mut self.usages.listeners,
+            Kind::Egress => &mut self.usages.egresses,
+        };
+        rows.get_mut(cold.owner as usize)
+    }
+
+    fn member_usage(&mut self, cold: &Cold) -> Option<&mut Usage> {
+        self.usages.members.get_mut(cold.member as usize)
+    }
+}
+
+/// At most 1,000 answers in any second (crds.md §5.3).
+fn answer_budget(now: Nanos) -> Budget {
+    Budget::new(900, 100, now)
 }

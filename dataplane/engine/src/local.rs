@@ -46,8 +46,9 @@ pub(crate) fn receive<P: PacketPool>(
     if !is_service && icmp::kind(frame, buf.data()) == Kind::NoIcmp {
         return ctx.drop(buf, DropReason::ProtocolUnsupported);
     }
-    let _ = flows;
-    ctx.drop(buf, DropReason::NoListener);
+    if let Err(buf) = flows.admit_known(buf, frame, ctx) {
+        refuse(buf, frame, ctx);
+    }
 }
 
 /// Drops a packet to a self IP that belongs to no flow, by what the self IP accepts.

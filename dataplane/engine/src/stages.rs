@@ -100,8 +100,7 @@ fn decide_ip<P: PacketPool>(
         ctx.icmp_error(&buf, frame, IcmpError::TimeExceeded);
         return ctx.drop(buf, DropReason::TtlExpired);
     }
-    let _ = flows;
-    ctx.drop(buf, DropReason::NoListener);
+    flows.admit(buf, frame, ctx);
 }
 
 /// Whether the protocol is one that flows balance or translate.

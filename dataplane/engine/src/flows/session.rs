@@ -31,9 +31,14 @@ pub trait Addresses: Copy + Default + Eq + core::fmt::Debug + 'static {
 
     /// One's complement sum of all 16-bit words, folded (RFC 1071).
     fn sum(self) -> u16;
+
+    /// Whether this is the IPv6 form.
+    const IS_V6: bool;
 }
 
 impl Addresses for u64 {
+    const IS_V6: bool = false;
+
     #[inline]
     fn swapped(self) -> Self {
         self.rotate_left(32)
@@ -68,6 +73,8 @@ impl Addresses for u64 {
 }
 
 impl Addresses for [u64; 4] {
+    const IS_V6: bool = true;
+
     #[inline]
     fn swapped(self) -> Self {
         let [a, b, c, d] = self;
@@ -199,6 +206,8 @@ pub mod flag {
     pub const NO_PSEUDO: u8 = 1 << 2;
     /// Packets are dropped until the session is idle (serviceDownAction DROP).
     pub const BLOCKED: u8 = 1 << 3;
+    /// Both ends are told when the session ends before they end it (tcpResetOnIdle).
+    pub const TELLS: u8 = 1 << 4;
 }
 
 impl<A: Addresses> Hot<A> {
@@ -270,8 +279,8 @@ pub struct Cold {
     pub pending: [u32; 2],
     /// Epoch of the listener or egress that the session was last checked against.
     pub epoch: u32,
-    /// When the session began.
-    pub created: Ticks,
+    /// When the session began; of a closed TCP connection when that became so.
+    pub since: Ticks,
     /// Next free slot, while this one is free.
     pub next_free: u32,
     /// TCP window scale of each end (RFC 7323 §2.2); the side that sends forward packets first.

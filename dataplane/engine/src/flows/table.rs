@@ -114,12 +114,6 @@ impl<A: Addresses> Table<A> {
         &self.cold[session as usize]
     }
 
-    /// The same, to write.
-    #[inline]
-    pub fn cold_mut(&mut self, session: u32) -> &mut Cold {
-        &mut self.cold[session as usize]
-    }
-
     /// Both lines of `session`, to write.
     #[inline]
     pub fn lines_mut(&mut self, session: u32) -> (&mut Hot<A>, &mut Cold) {
@@ -199,6 +193,29 @@ impl<A: Addresses> Table<A> {
         }
         self.give_slot(session);
         self.len -= 1;
+    }
+
+    /// Moves the reply key of `session` to the VLAN `zone`, unless another session has it there.
+    pub fn move_reply(&mut self, hasher: &Hasher, session: u32, zone: u8) {
+        let old = self.hot[session as usize].key(true);
+        let new = Key { zone, ..old };
+        if self.find(hasher, &new).is_some() {
+            return;
+        }
+        let entry = Entry::new(session, true);
+        self.index.remove(old.hash(hasher), entry);
+        self.hot[session as usize].zone[1] = zone;
+        let slabs = &self.hot;
+        let hash_of =
+            |entry: Entry| slabs[entry.session() as usize].key(entry.is_reply()).hash(hasher);
+        if self.index.insert(new.hash(hasher), entry, hash_of).is_err() {
+            // The old place is free again.
+            self.hot[session as usize].zone[1] = old.zone;
+            let slabs = &self.hot;
+            let hash_of =
+                |entry: Entry| slabs[entry.session() as usize].key(entry.is_reply()).hash(hasher);
+            let _ = self.index.insert(old.hash(hasher), entry, hash_of);
+        }
     }
 
     /// Sets when the sweep looks at `session` next: at `deadline`, in ticks modulo 65,536.
