@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -14,8 +14,7 @@ use tempfile::TempDir;
 use crate::{
     grammar,
     node::{Node, NodeOptions},
-    peers, plan, poll,
-    programs::samples,
+    peers, plan, poll, samples,
     tmm::Tables,
     topology::{Topology, TopologyOptions},
 };
@@ -110,9 +109,8 @@ impl Lab {
     ///
     /// With the statuses if they are not programmed within five seconds.
     pub fn apply_samples(&self) -> Result<()> {
-        for path in sample_files()? {
-            let name = path.file_name().and_then(|name| name.to_str()).context("sample name")?;
-            self.node.write(name, &fs::read_to_string(&path)?)?;
+        for path in samples::files()? {
+            self.node.write(&samples::file_name(&path), &fs::read_to_string(&path)?)?;
         }
         Ok(())
     }
@@ -245,23 +243,6 @@ impl Drop for Lab {
             println!("files of the lab: {}", folder.keep().display());
         }
     }
-}
-
-/// The sample resource files, in the order of their names.
-///
-/// # Errors
-///
-/// If the folder cannot be read.
-pub fn sample_files() -> Result<Vec<PathBuf>> {
-    let mut files: Vec<PathBuf> = fs::read_dir(samples())?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<Vec<_>>>()?
-        .into_iter()
-        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
-        .collect();
-    files.sort();
-    ensure!(!files.is_empty(), "no samples in {}", samples().display());
-    Ok(files)
 }
 
 /// Checks that every packet is accounted for (OPS-701).

@@ -6,6 +6,8 @@
 //!
 //! Errors are `anyhow`: a rig has no caller that could do better than show them.
 
+pub mod demo;
+pub mod floor;
 pub mod grammar;
 pub mod lab;
 pub mod node;
@@ -13,5 +15,6 @@ pub mod peers;
 pub mod plan;
 pub mod poll;
 pub mod programs;
+pub mod samples;
 pub mod tmm;
 pub mod topology;
