@@ -42,7 +42,7 @@ pub fn churn(stage: &mut Stage) -> Result<Outcome> {
         background(stage, "wrk-close", "wrk", &["-t1", "-c2", "-d8s", "-H", close, &url])?;
 
     let full = Sample::holding("F5SPKIngressTCP", "web")?;
-    let slices = Sample::holding("Service", "web")?;
+    let slices = Sample::holding("EndpointSlice", "web-ipv4")?;
     let mut without = slices.clone();
     without.drain_endpoints(&Stage::addresses(3));
     stage.node.write(&slices.name, &without.text())?;
