@@ -44,36 +44,41 @@ impl ListenError {
     }
 }
 
-/// Serves both addresses until the runtime ends.
-///
-/// # Errors
-///
-/// [`ListenError`] if one cannot be bound.
-pub async fn serve(
-    probes: SocketAddr,
-    metrics: SocketAddr,
-    pages: Arc<dyn Pages>,
-) -> Result<(), ListenError> {
-    for (address, field, site) in
-        [(probes, "probes", Site::Probes), (metrics, "metrics", Site::Metrics)]
-    {
-        let listener = TcpListener::bind(address).await.map_err(|source| ListenError {
-            address,
-            field,
-            source,
-        })?;
-        tokio::spawn(accept(listener, site, Arc::clone(&pages)));
+/// The two listeners, bound.
+#[derive(Debug)]
+pub struct Site {
+    probes: TcpListener,
+    metrics: TcpListener,
+}
+
+impl Site {
+    /// Binds both addresses.
+    ///
+    /// # Errors
+    ///
+    /// [`ListenError`] names the one that cannot be bound.
+    pub async fn bind(probes: SocketAddr, metrics: SocketAddr) -> Result<Self, ListenError> {
+        let failed = |address, field| move |source| ListenError { address, field, source };
+        Ok(Self {
+            probes: TcpListener::bind(probes).await.map_err(failed(probes, "probes"))?,
+            metrics: TcpListener::bind(metrics).await.map_err(failed(metrics, "metrics"))?,
+        })
     }
-    Ok(())
+
+    /// Serves both until the runtime ends.
+    pub fn serve(self, pages: &Arc<dyn Pages>) {
+        tokio::spawn(accept(self.probes, Topic::Probes, Arc::clone(pages)));
+        tokio::spawn(accept(self.metrics, Topic::Metrics, Arc::clone(pages)));
+    }
 }
 
 #[derive(Clone, Copy)]
-enum Site {
+enum Topic {
     Probes,
     Metrics,
 }
 
-async fn accept(listener: TcpListener, site: Site, pages: Arc<dyn Pages>) {
+async fn accept(listener: TcpListener, topic: Topic, pages: Arc<dyn Pages>) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -87,7 +92,7 @@ async fn accept(listener: TcpListener, site: Site, pages: Arc<dyn Pages>) {
         let pages = Arc::clone(&pages);
         tokio::spawn(async move {
             let service = service_fn(|request: Request<Incoming>| {
-                let answer = answer(site, request.method(), request.uri().path(), pages.as_ref());
+                let answer = answer(topic, request.method(), request.uri().path(), pages.as_ref());
                 async move { Ok::<_, Infallible>(answer) }
             });
             let served = hyper::server::conn::http1::Builder::new()
@@ -102,18 +107,18 @@ async fn accept(listener: TcpListener, site: Site, pages: Arc<dyn Pages>) {
     }
 }
 
-fn answer(site: Site, method: &Method, path: &str, pages: &dyn Pages) -> Response<Full<Bytes>> {
-    let (status, kind, text) = match (site, path) {
+fn answer(topic: Topic, method: &Method, path: &str, pages: &dyn Pages) -> Response<Full<Bytes>> {
+    let (status, kind, text) = match (topic, path) {
         (_, _) if method != Method::GET && method != Method::HEAD => {
             (StatusCode::METHOD_NOT_ALLOWED, PLAIN, String::from("GET only\n"))
         }
-        (Site::Probes, "/healthz") => (StatusCode::OK, PLAIN, String::from("ok\n")),
-        (Site::Probes, "/readyz") => match pages.not_ready() {
+        (Topic::Probes, "/healthz") => (StatusCode::OK, PLAIN, String::from("ok\n")),
+        (Topic::Probes, "/readyz") => match pages.not_ready() {
             None => (StatusCode::OK, PLAIN, String::from("ok\n")),
             Some(cause) => (StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{cause}\n")),
         },
-        (Site::Metrics, "/metrics") => (StatusCode::OK, OPENMETRICS, pages.metrics()),
-        (Site::Probes | Site::Metrics, _) => {
+        (Topic::Metrics, "/metrics") => (StatusCode::OK, OPENMETRICS, pages.metrics()),
+        (Topic::Probes | Topic::Metrics, _) => {
             (StatusCode::NOT_FOUND, PLAIN, String::from("no such page\n"))
         }
     };

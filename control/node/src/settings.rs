@@ -153,7 +153,7 @@ pub enum PortKind {
     Ring,
     /// Frames go nowhere (tests and benches).
     Null,
-    /// Frames from and to a capture file (tests).
+    /// Frames from one capture file and to another (tests); `device` is `IN,OUT`.
     Pcap,
     /// virtio-user towards the host; `device` is the vhost path.
     VirtioUser,
@@ -166,6 +166,12 @@ impl PortKind {
     #[must_use]
     pub const fn has_device(self) -> bool {
         !matches!(self, Self::Ring | Self::Null)
+    }
+
+    /// Characters that would end a device name inside the device arguments.
+    const fn forbidden(self) -> &'static [char] {
+        // A pcap port names two files: `IN,OUT`.
+        if matches!(self, Self::Pcap) { &[' '] } else { &[' ', ','] }
     }
 }
 
@@ -308,7 +314,7 @@ impl ReplicaSettings {
                 (Some(_), false) => {
                     found.push(FieldProblem::new(device, "does not go with this kind"))
                 }
-                (Some(name), true) if name.is_empty() || name.contains([',', ' ']) => {
+                (Some(name), true) if name.is_empty() || name.contains(port.kind.forbidden()) => {
                     found.push(FieldProblem::new(device, "is empty or has a comma or space"));
                 }
                 (Some(_), true) | (None, false) => {}

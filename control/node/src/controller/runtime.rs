@@ -11,7 +11,6 @@ use spk_plan::Plan;
 use tmm_rpc::TlsFiles;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use super::core::{self, Core, CoreSettings, Input, Output};
 use super::link::{self, LinkContext};
@@ -50,7 +49,7 @@ pub async fn run<F: Facts + 'static, S: Statuses, A: Actuator>(
     settings: CoreSettings,
     world: World<F, S, A>,
     views: watch::Sender<Arc<View>>,
-    stop: CancellationToken,
+    stop: impl Future<Output = ()>,
 ) -> A {
     let World { mut facts, statuses, actuator, events, vault, licence, tls } = world;
     let namespace = settings.tmm_namespace.clone();
@@ -67,10 +66,11 @@ pub async fn run<F: Facts + 'static, S: Statuses, A: Actuator>(
     let targets = replicas.borrow_and_update().clone();
     links.follow(&targets);
     core.handle_input(Input::Replicas(targets), now());
+    let mut stop = std::pin::pin!(stop);
     loop {
         let timer = core.poll_timeout();
         tokio::select! {
-            () = stop.cancelled() => break,
+            () = &mut stop => break,
             Some(set) = given.recv() => core.handle_input(Input::Facts(set), now()),
             Some((replica, news)) = told.recv() => {
                 core.handle_input(Input::News { replica, news }, now());

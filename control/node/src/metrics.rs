@@ -1,0 +1,122 @@
+//! Metrics and readiness of spk-node.
+//!
+//! Owns names and help texts; each scrape makes the page anew from what is known at that moment.
+//! Source: operations.md §7.2 (own metrics begin with `spk_`), licensing.md §12.5.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::http::Pages;
+use crate::socket::{Desk, NodeStatus};
+
+/// The pages of spk-node.
+#[derive(Debug)]
+pub struct NodePages {
+    desk: Desk,
+    certificate_end: AtomicU64,
+}
+
+impl NodePages {
+    /// Pages about what `desk` knows; the first certificate ends at `certificate_end` (Unix time).
+    #[must_use]
+    pub fn new(desk: Desk, certificate_end: u64) -> Self {
+        Self { desk, certificate_end: AtomicU64::new(certificate_end) }
+    }
+
+    /// Takes the end of renewed certificates.
+    pub fn set_certificate_end(&self, unix_seconds: u64) {
+        self.certificate_end.store(unix_seconds, Ordering::Relaxed);
+    }
+}
+
+impl Pages for NodePages {
+    /// Ready when the newest configuration runs on every replica.
+    fn not_ready(&self) -> Option<String> {
+        let view = self.desk.views.borrow();
+        if view.generation == 0 {
+            return Some(String::from("no configuration yet"));
+        }
+        view.replicas.iter().find_map(|replica| {
+            replica.not_ready.as_ref().map(|cause| format!("{}: {cause}", replica.pod))
+        })
+    }
+
+    fn metrics(&self) -> String {
+        let registry = registry(&self.desk.status(), self.certificate_end.load(Ordering::Relaxed));
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = encode(&mut text, &registry);
+        text
+    }
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Replica {
+    replica: u32,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Condition {
+    condition: String,
+    status: String,
+}
+
+fn registry(status: &NodeStatus, certificate_end: u64) -> Registry {
+    let view = &status.controller;
+    let mut registry = Registry::with_prefix("spk");
+    let generation = Gauge::<i64>::default();
+    generation.set(signed(view.generation));
+    registry.register(
+        "configuration_generation",
+        "Revision of the newest configuration",
+        generation,
+    );
+    let lease = Gauge::<i64>::default();
+    lease.set(i64::from(status.lease.open));
+    registry.register("lease_wanted_open", "Whether the test authority signs leases", lease);
+    let certificate = Gauge::<i64>::default();
+    certificate.set(signed(certificate_end));
+    let help = "Unix time at which the first certificate of port 8750 ends";
+    registry.register_with_unit("certificate_expiry", help, Unit::Seconds, certificate);
+
+    let up = Family::<Replica, Gauge>::default();
+    let acknowledged = Family::<Replica, Gauge>::default();
+    let open = Family::<Replica, Gauge>::default();
+    let restarts = Family::<Replica, Counter>::default();
+    for replica in &view.replicas {
+        let label = Replica { replica: u32::from(replica.index) };
+        up.get_or_create(&label).set(i64::from(replica.connected));
+        let generation = replica.acknowledged.map_or(0, signed);
+        acknowledged.get_or_create(&label).set(generation);
+        let passes = replica.gate.as_ref().is_some_and(|gate| gate.state != "closed");
+        open.get_or_create(&label).set(i64::from(passes));
+    }
+    for process in &status.processes {
+        let label = Replica { replica: u32::from(process.index) };
+        restarts.get_or_create(&label).inc_by(u64::from(process.restarts));
+    }
+    registry.register("tmm_connected", "Whether a TMM answers on port 8750", up);
+    let help = "Revision of the configuration that a TMM runs";
+    registry.register("tmm_acknowledged_generation", help, acknowledged);
+    registry.register("tmm_gate_open", "Whether a TMM's licence gate is open", open);
+    registry.register("tmm_restarts", "Restarts of a TMM by this spk-node", restarts);
+
+    let conditions = Family::<Condition, Gauge>::default();
+    for condition in view.objects.iter().flat_map(|object| &object.status.conditions) {
+        let label =
+            Condition { condition: condition.type_.clone(), status: condition.status.clone() };
+        conditions.get_or_create(&label).inc();
+    }
+    registry.register("objects", "Custom resources by condition and its status", conditions);
+    registry
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

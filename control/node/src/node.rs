@@ -1,0 +1,253 @@
+//! Puts spk-node together and runs it.
+//!
+//! Owns the order of starting (files before processes, the lock before all) and of ending.
+//! Source: operations.md §1.6, architecture.md §6.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use nix::fcntl::{Flock, FlockArg};
+use tmm_rpc::TlsFiles;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::authority::{AuthorityError, SELF_ISSUED, TestAuthority};
+use crate::certs::{self, CertError};
+use crate::controller::core::CoreSettings;
+use crate::controller::runtime::{self, World};
+use crate::controller::view::View;
+use crate::controller::{Actuator as _, EventKind, EventObject, EventRecord, Vault, VaultError};
+use crate::durable;
+use crate::events::EventFile;
+use crate::files::{FileFacts, FollowError, StatusFiles};
+use crate::http::{ListenError, Pages, Site};
+use crate::install::{self, InstallError};
+use crate::layout::Layout;
+use crate::licence::SelfIssued;
+use crate::metrics::NodePages;
+use crate::settings::NodeSettings;
+use crate::socket::{self, Desk};
+use crate::supervisor::{SharedEvents, Supervisor};
+use crate::vault::FileVault;
+
+/// What happens to the TMMs at the end of spk-node.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AtEnd {
+    /// They are stopped, the first replica first.
+    StopTmms,
+    /// They run on; the next spk-node adopts them.
+    LeaveTmms,
+}
+
+/// Why spk-node cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The state directory cannot be used.
+    #[error("{path}: {source}; check stateDir in node.yaml")]
+    State {
+        /// What cannot be made or opened.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// Another spk-node uses the state directory.
+    #[error("another spk-node runs with stateDir {path}; stop it first")]
+    Busy {
+        /// The state directory.
+        path: PathBuf,
+    },
+    /// Certificates.
+    #[error(transparent)]
+    Certificates(#[from] CertError),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The lease key.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// Files of a TMM.
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    /// The resource directory.
+    #[error(transparent)]
+    Resources(#[from] FollowError),
+    /// Probes or metrics.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+}
+
+impl NodeError {
+    /// Stable label.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::State { .. } => "state_dir",
+            Self::Busy { .. } => "state_dir_busy",
+            Self::Certificates(error) => error.code(),
+            Self::Vault(error) => error.code(),
+            Self::Authority(error) => error.code(),
+            Self::Install(error) => error.code(),
+            Self::Resources(error) => error.code(),
+            Self::Listen(error) => error.code(),
+        }
+    }
+}
+
+/// Runs until SIGTERM or SIGINT; a second one does not wait for TMMs that drain.
+///
+/// # Errors
+///
+/// [`NodeError`], before any TMM is started.
+pub async fn run(settings: NodeSettings, at_end: AtEnd) -> Result<(), NodeError> {
+    let settings = Arc::new(settings);
+    let layout = Layout::new(&settings.state_dir);
+    let _lock = prepare(&layout)?;
+    let state_error = |path: PathBuf| move |source| NodeError::State { path, source };
+    let mut signals = Signals::new().map_err(state_error(layout.run()))?;
+    let made = certs::ensure(&layout, SystemTime::now())?;
+    let vault: Arc<dyn Vault> = Arc::new(FileVault::open(&layout.vault())?);
+    let authority = TestAuthority::start(&vault, random_seed)?;
+    let jwks = authority.jwks();
+    for replica in &settings.replicas {
+        install::replica(&layout, &settings, replica, &jwks)?;
+    }
+    let facts = FileFacts::open(&settings.resource_dir, Arc::clone(&vault))?;
+    // Everything that may fail has been tried before a process is started.
+    let site = Site::bind(settings.probes, settings.metrics).await?;
+    let listener = socket::bind(&layout.socket()).map_err(state_error(layout.socket()))?;
+
+    let events: SharedEvents = Arc::new(Mutex::new(EventFile::new(layout.events())));
+    report_certificates(&events, &settings, &made.new);
+    let statuses = StatusFiles::start(&settings.resource_dir, facts.views(), Some(SELF_ISSUED));
+    let licence = SelfIssued::new(authority, Arc::clone(&vault));
+    let supervisor = Supervisor::start(&settings, &layout, &events);
+    let (views, view) = watch::channel(Arc::<View>::default());
+    let indices = settings.replicas.iter().map(|replica| replica.index);
+    let desk = Desk {
+        views: view,
+        processes: indices.zip(supervisor.states()).collect(),
+        licence: Arc::clone(&licence),
+    };
+    let pages = Arc::new(NodePages::new(desk.clone(), made.first_end));
+    site.serve(&(Arc::clone(&pages) as Arc<dyn Pages>));
+    socket::serve(listener, desk);
+    tokio::spawn(Arc::clone(&licence).beat());
+    tokio::spawn(renew(Arc::clone(&settings), layout.clone(), jwks, Arc::clone(&events), pages));
+
+    let world = World {
+        facts,
+        statuses,
+        actuator: supervisor,
+        events,
+        vault,
+        licence,
+        tls: TlsFiles::controller(layout.root()),
+    };
+    let core = CoreSettings {
+        tmm_namespace: settings.tmm_namespace.clone(),
+        watched: settings.app_namespaces.iter().cloned().collect(),
+        cluster_uid: settings.uid.to_string(),
+    };
+    let supervisor = runtime::run(core, world, views, signals.next()).await;
+    tracing::info!("ending");
+    let end = async {
+        match at_end {
+            AtEnd::StopTmms => supervisor.stop().await,
+            AtEnd::LeaveTmms => supervisor.leave().await,
+        }
+    };
+    tokio::select! {
+        () = end => {}
+        () = signals.next() => tracing::warn!("second signal: TMMs that still drain are left"),
+    }
+    Ok(())
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Makes the folders and takes the lock, which ends with the process.
+fn prepare(layout: &Layout) -> Result<Flock<File>, NodeError> {
+    for path in [layout.root().to_owned(), layout.run(), layout.log()] {
+        durable::create_private_dir(&path).map_err(|source| NodeError::State { path, source })?;
+    }
+    let path = layout.run().join("lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|source| NodeError::State { path, source })?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock)
+        .map_err(|_| NodeError::Busy { path: layout.root().to_owned() })
+}
+
+/// Renews certificates once a day; TMMs read the new ones at their next start.
+async fn renew(
+    settings: Arc<NodeSettings>,
+    layout: Layout,
+    jwks: String,
+    events: SharedEvents,
+    pages: Arc<NodePages>,
+) {
+    loop {
+        tokio::time::sleep(RENEW_INTERVAL).await;
+        let made = match certs::ensure(&layout, SystemTime::now()) {
+            Ok(made) => made,
+            Err(error) => {
+                tracing::error!(%error, code = error.code(), "certificates are not renewed");
+                continue;
+            }
+        };
+        pages.set_certificate_end(made.first_end);
+        report_certificates(&events, &settings, &made.new);
+        for replica in &settings.replicas {
+            if let Err(error) = install::replica(&layout, &settings, replica, &jwks) {
+                tracing::error!(%error, code = error.code(), "certificates are not renewed");
+            }
+        }
+    }
+}
+
+fn report_certificates(events: &SharedEvents, settings: &NodeSettings, new: &[&str]) {
+    let Ok(mut events) = events.lock() else { return };
+    for name in new {
+        events.record(EventRecord {
+            reason: "CertificateMade",
+            kind: EventKind::Normal,
+            object: EventObject::new("Secret", &settings.tmm_namespace, "certs-secret"),
+            text: format!("certificate {name} was made"),
+        });
+    }
+}
+
+fn random_seed() -> Option<[u8; 32]> {
+    let mut seed = [0; 32];
+    aws_lc_rs::rand::fill(&mut seed).ok()?;
+    Some(seed)
+}
+
+const RENEW_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);

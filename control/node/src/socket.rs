@@ -1,0 +1,291 @@
+//! The Unix socket of spk-node: how a person asks and orders (`spkctl node`).
+//!
+//! Owns the protocol, both ends: one JSON request a line, one JSON answer a line. The socket lies in
+//! a folder of mode 0700 and has mode 0600: whoever may open it may order.
+//! Source: issue `packets` section 7.
+
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+
+use crate::authority::Wanted;
+use crate::controller::view::View;
+use crate::licence::{AuthorityView, SelfIssued};
+use crate::supervisor::PartState;
+
+/// What a person asks or orders.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Everything that spk-node knows.
+    Status,
+    /// Lets the test authority open the gates.
+    LeaseOpen,
+    /// Closes the gates.
+    LeaseClose,
+    /// The gates.
+    LeaseStatus,
+}
+
+/// The answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub enum Answer {
+    /// Everything that spk-node knows.
+    Status(Box<NodeStatus>),
+    /// The gates after an order was carried out, or now.
+    Lease(LeaseStatus),
+    /// The request was not carried out.
+    Refused {
+        /// Stable code.
+        code: String,
+        /// One sentence.
+        message: String,
+    },
+}
+
+/// Everything that spk-node knows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// The Controller.
+    pub controller: View,
+    /// The processes, in the order of `node.yaml`.
+    pub processes: Vec<ProcessView>,
+    /// The lease authority.
+    pub lease: AuthorityView,
+}
+
+/// One process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcessView {
+    /// Index of its replica.
+    pub index: u16,
+    /// `running`, `waiting` or `stopped`.
+    pub state: String,
+    /// Process id while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Whether an earlier spk-node started it.
+    pub adopted: bool,
+    /// Restarts by this spk-node.
+    pub restarts: u32,
+    /// Why it does not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+}
+
+/// The gates.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LeaseStatus {
+    /// The authority.
+    pub authority: AuthorityView,
+    /// Each gate.
+    pub gates: Vec<ReplicaGate>,
+}
+
+/// The gate of one replica.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaGate {
+    /// Index of its replica.
+    pub index: u16,
+    /// `open`, `closed`, `latched` or `unknown`.
+    pub state: String,
+    /// Why: a code.
+    pub reason: String,
+    /// Milliseconds until it closes by itself; 0 unless open.
+    pub deadline_ms: u64,
+}
+
+/// Asks the spk-node whose socket is at `path`; waits at most 10 s.
+///
+/// # Errors
+///
+/// The system's error, also if the answer is none.
+pub fn ask(path: &Path, request: Request) -> io::Result<Answer> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(ASK_LIMIT))?;
+    let mut line = serde_json::to_vec(&request)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer)?;
+    Ok(serde_json::from_str(&answer)?)
+}
+
+/// What the socket answers from.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    /// The Controller's newest view.
+    pub views: watch::Receiver<Arc<View>>,
+    /// State of each process, with its index.
+    pub processes: Vec<(u16, watch::Receiver<PartState>)>,
+    /// The lease authority.
+    pub licence: Arc<SelfIssued>,
+}
+
+/// Listens at `path`. The caller holds the lock of the state directory, so a socket that is there
+/// is a dead one's.
+///
+/// # Errors
+///
+/// The system's error.
+pub fn bind(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Answers at `listener` until the runtime ends.
+pub fn serve(listener: UnixListener, desk: Desk) {
+    tokio::spawn(async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let desk = desk.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = desk.attend(stream).await {
+                            tracing::debug!(%error, "socket connection ended");
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept on the socket");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    });
+}
+
+impl Desk {
+    async fn attend(&self, stream: tokio::net::UnixStream) -> io::Result<()> {
+        let (read, mut write) = stream.into_split();
+        let mut lines = tokio::io::BufReader::new(read.take(REQUEST_LIMIT)).lines();
+        while let Some(line) = lines.next_line().await? {
+            let answer = match serde_json::from_str(&line) {
+                Ok(request) => self.answer(request).await,
+                Err(error) => refused("request_malformed", &error),
+            };
+            let mut text = serde_json::to_vec(&answer)?;
+            text.push(b'\n');
+            write.write_all(&text).await?;
+        }
+        Ok(())
+    }
+
+    async fn answer(&self, request: Request) -> Answer {
+        let wanted = match request {
+            Request::Status => return Answer::Status(Box::new(self.status())),
+            Request::LeaseStatus => return Answer::Lease(self.lease()),
+            Request::LeaseOpen => Wanted::Open,
+            Request::LeaseClose => Wanted::Closed,
+        };
+        let stored = self.licence.want(wanted);
+        if let Err(error) = &stored
+            && wanted == Wanted::Open
+        {
+            return refused(error.code(), error);
+        }
+        self.settled(wanted).await;
+        match stored {
+            Ok(()) => Answer::Lease(self.lease()),
+            Err(error) => refused(error.code(), &error),
+        }
+    }
+
+    /// Waits, at most 3 s, until the gate of each TMM that answers is as wanted.
+    async fn settled(&self, wanted: Wanted) {
+        let word = match wanted {
+            Wanted::Open => "open",
+            Wanted::Closed => "closed",
+        };
+        let mut views = self.views.clone();
+        let settled = views.wait_for(|view| {
+            let mut gates = view.replicas.iter().filter_map(|replica| replica.gate.as_ref());
+            gates.all(|gate| gate.state == word || gate.state == "latched")
+        });
+        // A TMM that does not follow shows in the answer.
+        let _ = tokio::time::timeout(SETTLE_LIMIT, settled).await;
+    }
+
+    /// Everything that spk-node knows.
+    #[must_use]
+    pub fn status(&self) -> NodeStatus {
+        NodeStatus {
+            controller: self.views.borrow().as_ref().clone(),
+            processes: self.processes(),
+            lease: self.licence.view(),
+        }
+    }
+
+    /// The processes.
+    #[must_use]
+    pub fn processes(&self) -> Vec<ProcessView> {
+        let of = |(index, state): &(u16, watch::Receiver<PartState>)| {
+            ProcessView::of(*index, &state.borrow())
+        };
+        self.processes.iter().map(of).collect()
+    }
+
+    fn lease(&self) -> LeaseStatus {
+        let gates = self
+            .views
+            .borrow()
+            .replicas
+            .iter()
+            .map(|replica| match &replica.gate {
+                Some(gate) => ReplicaGate {
+                    index: replica.index,
+                    state: gate.state.clone(),
+                    reason: gate.reason.clone(),
+                    deadline_ms: gate.deadline_ms,
+                },
+                None => ReplicaGate {
+                    index: replica.index,
+                    state: String::from("unknown"),
+                    reason: replica.failure.clone().unwrap_or_default(),
+                    deadline_ms: 0,
+                },
+            })
+            .collect();
+        LeaseStatus { authority: self.licence.view(), gates }
+    }
+}
+
+impl ProcessView {
+    fn of(index: u16, state: &PartState) -> Self {
+        let (word, pid, adopted, restarts, cause) = match state {
+            PartState::Stopped => ("stopped", None, false, 0, None),
+            PartState::Running { pid, adopted, restarts, .. } => {
+                ("running", Some(*pid), *adopted, *restarts, None)
+            }
+            PartState::Waiting { cause, restarts, .. } => {
+                ("waiting", None, false, *restarts, Some(cause.clone()))
+            }
+        };
+        Self { index, state: word.to_owned(), pid, adopted, restarts, cause }
+    }
+}
+
+fn refused(code: &str, error: &dyn std::error::Error) -> Answer {
+    Answer::Refused { code: code.to_owned(), message: error.to_string() }
+}
+
+const ASK_LIMIT: Duration = Duration::from_secs(10);
+const SETTLE_LIMIT: Duration = Duration::from_secs(3);
+/// Bytes that one connection may send.
+const REQUEST_LIMIT: u64 = 64 << 10;
