@@ -256,7 +256,7 @@ pub struct MonitorSpec {
 }
 
 /// What a monitor's probe is.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum MonitorKind {
     /// Echo request and reply.

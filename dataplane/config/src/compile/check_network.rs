@@ -35,8 +35,8 @@ pub(super) fn vlans(errors: &mut Errors, spec: &Spec) -> HashMap<IpAddr, String>
         interfaces(errors, &path, vlan, &mut tags);
         let v4: Vec<IpAddr> = vlan.self_v4.iter().copied().map(IpAddr::V4).collect();
         let v6: Vec<IpAddr> = vlan.self_v6.iter().copied().map(IpAddr::V6).collect();
-        self_ips(errors, &format!("{path}.selfV4"), &v4, vlan.prefix_v4, 32, &mut owners);
-        self_ips(errors, &format!("{path}.selfV6"), &v6, vlan.prefix_v6, 128, &mut owners);
+        self_ips(errors, &format!("{path}.selfV4"), &v4, vlan.prefix_v4, &mut owners);
+        self_ips(errors, &format!("{path}.selfV6"), &v6, vlan.prefix_v6, &mut owners);
         if !v4.is_empty() {
             errors.range(format!("{path}.prefixV4"), vlan.prefix_v4, 1, 32);
         }
@@ -75,13 +75,11 @@ fn self_ips(
     path: &str,
     addresses: &[IpAddr],
     length: u8,
-    longest: u8,
     owners: &mut HashMap<IpAddr, String>,
 ) {
-    let subnet = addresses
-        .first()
-        .and_then(|&first| IpNet::new(first, length.min(longest)).ok())
-        .map(|subnet| subnet.trunc());
+    // A length out of range is told of once, not for each address.
+    let subnet = addresses.first().and_then(|&first| IpNet::new(first, length).ok());
+    let subnet = subnet.map(|subnet| subnet.trunc());
     for &address in addresses {
         if !is_host(address) {
             errors.add(path, SpecProblem::NotUnicast { address });

@@ -7,8 +7,7 @@ use tmm_config::config::{Config, NextHop, NoListener, VlanSlot};
 use tmm_config::spec::{ListenerSpec, Method, NextHopSpec, Snat, Spec, VlanSet};
 use tmm_wire::{PortId, Protocol, VlanId};
 
-mod specimen;
-use specimen::*;
+use crate::specimen::*;
 
 fn slot(config: &Config, id: &str) -> VlanSlot {
     config.vlans().find(|vlan| vlan.id == id).unwrap().slot
@@ -127,7 +126,7 @@ fn members_of_listeners_without_snat_are_known_with_any_port_of_port_zero() {
     spec.listeners[0].snat = Snat::None;
     spec.listeners.push(listener("all", "192.0.2.12", 0, "all"));
     spec.listeners[2].snat = Snat::None;
-    spec.pools.push(specimen::pool("all", Method::RoundRobin, vec![member("10.2.0.20", 0, 1)]));
+    spec.pools.push(pool("all", Method::RoundRobin, vec![member("10.2.0.20", 0, 1)]));
     let config = compile(None, &spec);
     let is =
         |protocol, address: &str, port| config.is_snat_none_member(protocol, ip(address), port);

@@ -7,8 +7,7 @@ use tmm_config::config::{Config, MemberState, Pool};
 use tmm_config::spec::{MemberSpec, Method, MonitorKind, Spec};
 use tmm_config::{Facts, Health, Maglev};
 
-mod specimen;
-use specimen::*;
+use crate::specimen::*;
 
 const KEY: u64 = 0x5eed;
 
@@ -108,17 +107,56 @@ fn removing_one_of_ten_moves_at_most_one_percent_of_the_others() {
     }
 }
 
-/// The table has 65,537 slots and its shares differ by one slot at most while weights are equal.
+/// OPS-1217 (balance of the table): it has 65,537 slots, all taken, and nobody has more than its
+/// share and 1 %.
 #[test]
-fn table_is_full_and_even() {
-    let config = compile(None, &with(Method::MaglevHash, members(10)));
-    let table = only_pool(&config).maglev.as_ref().unwrap().table();
-    assert_eq!(table.len(), 65_537);
-    let mut slots = [0_u32; 10];
-    for &index in table {
-        slots[usize::from(index)] += 1;
+fn table_is_full_and_nobody_has_over_a_percent_more_than_its_share() {
+    for count in [1, 2, 10, 100, 1000] {
+        let config = compile(None, &with(Method::MaglevHash, members(count)));
+        let table = only_pool(&config).maglev.as_ref().unwrap().table();
+        assert_eq!(table.len(), 65_537);
+        let mut slots = vec![0_usize; usize::from(count)];
+        for &index in table {
+            slots[usize::from(index)] += 1;
+        }
+        let most = (65_537 * 101_usize).div_ceil(usize::from(count) * 100);
+        assert!(slots.iter().all(|&slots| slots <= most), "{count}: {:?}", slots.iter().max());
     }
-    assert!(slots.iter().all(|&count| count == 6_553 || count == 6_554), "{slots:?}");
+}
+
+/// OPS-1217 (disruption curve): from 2 to 100 members, equal and with weights, the slots of others
+/// that move when one goes stay under 1 % on average over who goes.
+#[test]
+fn disruption_stays_under_a_percent_whatever_the_number_of_members() {
+    for (count, unequal) in
+        [(2, false), (3, false), (5, false), (30, false), (100, false), (30, true)]
+    {
+        let mut all = members(count);
+        if unequal {
+            (0..).zip(&mut all).for_each(|(nth, member)| member.weight = 1 + nth % 4);
+        }
+        let full = compile(None, &with(Method::MaglevHash, all.clone()));
+        let table = |config: &Config| -> Vec<IpAddr> {
+            let pool = only_pool(config);
+            let slots = pool.maglev.as_ref().unwrap().table().iter();
+            slots.map(|&index| pool.members[usize::from(index)].address).collect()
+        };
+        let before = table(&full);
+        let (mut others, mut moved) = (0_u32, 0_u32);
+        for nth in 0..usize::from(count.min(8)) {
+            let mut left = all.clone();
+            let gone = left.remove(nth).address;
+            let after = table(&compile(Some(&full), &with(Method::MaglevHash, left)));
+            for (before, after) in before.iter().zip(&after).filter(|(before, _)| **before != gone)
+            {
+                others += 1;
+                moved += u32::from(before != after);
+            }
+        }
+        let share = f64::from(moved) / f64::from(others);
+        println!("{count} members, unequal {unequal}: {:.3} % move", share * 100.0);
+        assert!(share <= 0.01, "{count} members, unequal {unequal}: {share}");
+    }
 }
 
 #[test]

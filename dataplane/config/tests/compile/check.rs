@@ -5,8 +5,7 @@ use tmm_config::spec::{Method, MonitorKind, NextHopSpec, Spec, VlanSet};
 use tmm_config::{ApplyReport, PortFacts};
 use tmm_wire::PortId;
 
-mod specimen;
-use specimen::*;
+use crate::specimen::*;
 
 fn path(path: &str, code: &'static str) -> (String, &'static str) {
     (path.to_owned(), code)

@@ -1,0 +1,7 @@
+//! Compiling specs: what is refused, what is found, who is picked, what stays the same.
+
+mod balance;
+mod check;
+mod lookup;
+mod slots;
+mod specimen;
