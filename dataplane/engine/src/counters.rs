@@ -133,6 +133,15 @@ impl Counters {
         }
     }
 
+    /// Takes the values of `other`, which has as many ports, without allocating.
+    pub fn copy_from(&mut self, other: &Self) {
+        let (mut ports, mut vlans) =
+            (core::mem::take(&mut self.ports), core::mem::take(&mut self.vlans));
+        ports.clone_from(&other.ports);
+        vlans.clone_from(&other.vlans);
+        *self = Self { ports, vlans, ..*other };
+    }
+
     /// Counts one drop.
     #[inline]
     pub const fn drop(&mut self, reason: DropReason) {

@@ -7,7 +7,8 @@
 
 use std::net::IpAddr;
 
-use tmm_wire::build::{self, HOP_LIMIT, IcmpError, MOST_ERROR_BYTES};
+pub use tmm_wire::build::IcmpError;
+use tmm_wire::build::{self, HOP_LIMIT, MOST_ERROR_BYTES};
 use tmm_wire::checksum::Sum;
 use tmm_wire::icmp::{self, Echo, IcmpHeader};
 use tmm_wire::ipv4::Ipv4Header;

@@ -20,6 +20,7 @@ pub mod frame;
 pub mod hold;
 pub mod icmp;
 mod local;
+pub mod monitor;
 mod nd;
 pub mod neighbour;
 pub mod net;

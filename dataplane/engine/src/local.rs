@@ -14,6 +14,7 @@ use crate::drop_reason::DropReason;
 use crate::flows::Flows;
 use crate::frame::{Fragment, IpFrame, protocol};
 use crate::icmp::{self, Kind};
+use crate::monitor::Monitors;
 
 /// Decides a packet whose destination is a self IP of this replica.
 pub(crate) fn receive<P: PacketPool>(
@@ -21,15 +22,16 @@ pub(crate) fn receive<P: PacketPool>(
     frame: &IpFrame,
     open: bool,
     flows: &mut Flows,
+    monitors: &mut Monitors,
     ctx: &mut Ctx<'_, P>,
 ) {
     if frame.fragment != Fragment::None {
         return ctx.drop(buf, DropReason::FragmentUnsupported);
     }
-    match icmp::kind(frame, buf.data()) {
+    let kind = icmp::kind(frame, buf.data());
+    match kind {
         Kind::EchoRequest if is_allowed(frame, ctx) => return icmp::answer_echo(buf, frame, ctx),
         Kind::EchoRequest => return ctx.drop(buf, DropReason::PortLockdown),
-        Kind::Error if open => return ctx.drop(buf, DropReason::IcmpErrorUnsupported),
         Kind::Other => return ctx.drop(buf, DropReason::IcmpUnsupported),
         Kind::NoIcmp | Kind::EchoReply | Kind::Error => {}
     }
@@ -43,18 +45,29 @@ pub(crate) fn receive<P: PacketPool>(
         };
         return ctx.drop(buf, reason);
     }
-    if !is_service && icmp::kind(frame, buf.data()) == Kind::NoIcmp {
+    if kind == Kind::NoIcmp && !is_service {
         return ctx.drop(buf, DropReason::ProtocolUnsupported);
     }
-    if let Err(buf) = flows.admit_known(buf, frame, ctx) {
-        refuse(buf, frame, ctx);
+    if kind == Kind::Error && ctx.may_hand && ctx.worker != 0 {
+        // Probes are worker 0's, whatever packet of theirs is quoted.
+        return ctx.hand(buf, frame.port, 0);
     }
+    let Err(buf) = monitors.receive(buf, frame, ctx) else { return };
+    if kind == Kind::Error {
+        return ctx.drop(buf, DropReason::IcmpErrorUnsupported);
+    }
+    let Err(buf) = flows.admit_known(buf, frame, ctx) else { return };
+    refuse(buf, frame, kind, ctx);
 }
 
 /// Drops a packet to a self IP that belongs to no flow, by what the self IP accepts.
-pub(crate) fn refuse<P: PacketPool>(buf: P::Buf, frame: &IpFrame, ctx: &mut Ctx<'_, P>) {
-    let allowed = is_allowed(frame, ctx);
-    let reason = if allowed { DropReason::NoLocalService } else { DropReason::PortLockdown };
+fn refuse<P: PacketPool>(buf: P::Buf, frame: &IpFrame, kind: Kind, ctx: &mut Ctx<'_, P>) {
+    let reason = match kind {
+        // A reply that nobody waits for is no service.
+        Kind::EchoReply => DropReason::IcmpUnsupported,
+        _ if is_allowed(frame, ctx) => DropReason::NoLocalService,
+        _ => DropReason::PortLockdown,
+    };
     ctx.drop(buf, reason);
 }
 

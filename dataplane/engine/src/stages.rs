@@ -15,6 +15,7 @@ use crate::ctx::Ctx;
 use crate::drop_reason::DropReason;
 use crate::flows::Flows;
 use crate::frame::{Fragment, IpFrame, protocol};
+use crate::monitor::Monitors;
 use crate::{arp, icmp, local, nd};
 
 /// Decides one frame that came by `port`.
@@ -23,6 +24,7 @@ pub(crate) fn decide<P: PacketPool>(
     port: PortId,
     open: bool,
     flows: &mut Flows,
+    monitors: &mut Monitors,
     ctx: &mut Ctx<'_, P>,
 ) {
     let ether = match LinkLayer::parse(buf.data(), buf.stripped_vlan()) {
@@ -46,7 +48,7 @@ pub(crate) fn decide<P: PacketPool>(
         ethernet::ARP => arp::receive(ctx, buf, &ether, vlan),
         ethernet::IPV4 | ethernet::IPV6 => {
             match IpFrame::parse(buf.data(), buf.packet_len(), &ether, port, vlan.slot) {
-                Ok(frame) => decide_ip(buf, &frame, vlan, open, flows, ctx),
+                Ok(frame) => decide_ip(buf, &frame, vlan, open, flows, monitors, ctx),
                 Err(reason) => ctx.drop(buf, reason),
             }
         }
@@ -60,6 +62,7 @@ fn decide_ip<P: PacketPool>(
     vlan: &Vlan,
     open: bool,
     flows: &mut Flows,
+    monitors: &mut Monitors,
     ctx: &mut Ctx<'_, P>,
 ) {
     cut_padding(&mut buf, frame);
@@ -73,7 +76,7 @@ fn decide_ip<P: PacketPool>(
         return ctx.drop(buf, DropReason::BadAddress);
     }
     if ctx.config.self_ip(frame.dst).is_some() {
-        return local::receive(buf, frame, open, flows, ctx);
+        return local::receive(buf, frame, open, flows, monitors, ctx);
     }
     let kind = icmp::kind(frame, buf.data());
     if !open {

@@ -16,6 +16,7 @@ use tmm_wire::{MacAddr, PacketBuf, PacketPool, PortId};
 use crate::counters::Counters;
 use crate::ctx::Ctx;
 use crate::flows::{FlowSetup, FlowSetupError, Flows};
+use crate::monitor::Monitors;
 use crate::net::{Net, NetSizes};
 use crate::out::{Handed, Outbox};
 use crate::stages;
@@ -73,6 +74,7 @@ pub struct Worker<P: PacketPool> {
     config: Arc<Config>,
     net: Net<P::Buf>,
     flows: Flows,
+    monitors: Monitors,
     counters: Counters,
     pool: P,
     /// What the hit path leaves over; empty between calls.
@@ -100,6 +102,7 @@ impl<P: PacketPool> Worker<P> {
         net.reconfigure(&config);
         Ok(Self {
             flows: Flows::new(&setup.flows)?,
+            monitors: Monitors::new(setup.seed),
             counters: Counters::new(setup.macs.len()),
             rest: Vec::with_capacity(setup.burst),
             worker: setup.worker,
@@ -132,10 +135,14 @@ impl<P: PacketPool> Worker<P> {
         self.count_received(port, frames);
         let open = gate.passes(now);
         let mut rest = core::mem::take(&mut self.rest);
-        let (flows, mut ctx) = self.parts(now, out);
-        rest.append(frames);
+        let (flows, monitors, mut ctx) = self.parts(now, out);
+        if open {
+            flows.fast(port, frames, &mut rest, &mut ctx);
+        } else {
+            rest.append(frames);
+        }
         for buf in rest.drain(..) {
-            stages::decide(buf, port, open, flows, &mut ctx);
+            stages::decide(buf, port, open, flows, monitors, &mut ctx);
         }
         self.rest = rest;
     }
@@ -150,13 +157,13 @@ impl<P: PacketPool> Worker<P> {
         out: &mut Outbox<P::Buf>,
     ) {
         let open = gate.passes(now);
-        let (flows, mut ctx) = self.parts(now, out);
+        let (flows, monitors, mut ctx) = self.parts(now, out);
         ctx.may_hand = false;
         for handed in frames.drain(..) {
             match handed {
                 Handed::Frame { buf, port } => {
                     ctx.counters.handed_in += 1;
-                    stages::decide(buf, port, open, flows, &mut ctx);
+                    stages::decide(buf, port, open, flows, monitors, &mut ctx);
                 }
                 Handed::Neighbour(fact) => ctx.learn(fact, true),
             }
@@ -166,9 +173,11 @@ impl<P: PacketPool> Worker<P> {
     /// Runs everything that time drives, a bounded piece of it. To be called once a loop of the
     /// shell, also when no packet came.
     pub fn tick(&mut self, gate: GateWord, now: Nanos, out: &mut Outbox<P::Buf>) {
-        let _ = gate;
-        let (_, mut ctx) = self.parts(now, out);
+        let open = gate.passes(now);
+        let (flows, monitors, mut ctx) = self.parts(now, out);
+        flows.sweep(&mut ctx);
         crate::timers::run(&mut ctx);
+        monitors.tick(open, flows, &mut ctx);
     }
 
     /// Counts `frames` frames of `bytes` bytes that the device of `port` did not take.
@@ -214,7 +223,7 @@ impl<P: PacketPool> Worker<P> {
         &'a mut self,
         now: Nanos,
         out: &'a mut Outbox<P::Buf>,
-    ) -> (&'a mut Flows, Ctx<'a, P>) {
+    ) -> (&'a mut Flows, &'a mut Monitors, Ctx<'a, P>) {
         let ctx = Ctx {
             config: &self.config,
             now,
@@ -226,6 +235,6 @@ impl<P: PacketPool> Worker<P> {
             workers: self.workers,
             may_hand: self.workers > 1,
         };
-        (&mut self.flows, ctx)
+        (&mut self.flows, &mut self.monitors, ctx)
     }
 }
