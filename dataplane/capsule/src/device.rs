@@ -313,11 +313,29 @@ impl PortKind {
         Ok(format!("{driver}_{port}"))
     }
 
-    /// DPDK's arguments for the device with `queues` queue pairs and frames up to `frame` bytes.
+    /// Largest frame in bytes that the kind's own buffers hold, beside packet buffers of `room`
+    /// bytes; none if they set no limit.
+    pub(crate) fn frame_limit(&self, room: u32) -> Option<u32> {
+        match self {
+            Self::AfPacket { .. } => Some(packet_slot(room) - PACKET_SLOT_OVERHEAD),
+            Self::AfXdp { .. } => Some(room.saturating_sub(XDP_HEADROOM)),
+            Self::Memif { buffer_bytes, .. } => Some(u32::from(*buffer_bytes)),
+            Self::Pci { .. }
+            | Self::Tap { .. }
+            | Self::RingLoopback
+            | Self::RingPair { .. }
+            | Self::Null { .. }
+            | Self::Pcap { .. }
+            | Self::VirtioUser { .. } => None,
+        }
+    }
+
+    /// DPDK's arguments for the device with `queues` queue pairs and packet buffers of `room`
+    /// bytes.
     pub(crate) fn device_arguments(
         &self,
         queues: u16,
-        frame: u32,
+        room: u32,
     ) -> Result<String, DeviceArgumentError> {
         Ok(match self {
             Self::Pci { .. } | Self::RingLoopback | Self::RingPair { .. } => String::new(),
@@ -329,9 +347,8 @@ impl PortKind {
                 text
             }
             Self::AfPacket { interface } => {
-                // A slot holds the frame and the kernel's header; blocks hold whole slots. The
-                // queue discipline would only add a lock.
-                let slot = (frame + 128).next_power_of_two().clamp(2048, 65_536);
+                // The queue discipline would only add a lock.
+                let slot = packet_slot(room);
                 let slots = (8 * 1024 * 1024 / slot).min(4096);
                 format!(
                     "iface={interface},qpairs={queues},qdisc_bypass=1,blocksz=65536,\
@@ -373,6 +390,17 @@ impl PortKind {
         })
     }
 }
+
+/// Bytes of one slot of a packet socket's ring: the largest power of two (so that blocks hold whole
+/// slots) whose data fits into packet buffers of `room` bytes; the driver insists on that.
+fn packet_slot(room: u32) -> u32 {
+    1 << (room + 32).clamp(256, 65_536).ilog2()
+}
+
+/// What the kernel keeps before each frame that an AF_XDP socket receives (XDP_PACKET_HEADROOM).
+const XDP_HEADROOM: u32 = 256;
+/// What the kernel keeps of a slot for its own header.
+const PACKET_SLOT_OVERHEAD: u32 = 66;
 
 /// A path that a driver argument can carry.
 fn path(path: &Path) -> Result<&str, DeviceArgumentError> {

@@ -176,7 +176,7 @@ impl Pool {
                     name,
                     packets: spec.packets,
                     frame_room: spec.frame_room,
-                    need_mib: u64::from(spec.packets) * (u64::from(room) + OVERHEAD) >> 20,
+                    need_mib: (u64::from(spec.packets) * (u64::from(room) + OVERHEAD)) >> 20,
                     cause,
                 },
                 nix::libc::EEXIST => PoolError::Exists { name },

@@ -17,7 +17,7 @@ pub enum Right {
 }
 
 impl Right {
-    /// Number of the capability's bit in `/proc/self/status`.
+    /// Number of the capability's bit in `/proc/thread-self/status`.
     const fn bit(self) -> u32 {
         match self {
             Self::NetRaw => 13,
@@ -27,9 +27,9 @@ impl Right {
         }
     }
 
-    /// Whether the process has it. True if it cannot be told, so that no error blames it falsely.
+    /// Whether this thread has it. True if it cannot be told, so that no error blames it falsely.
     pub(crate) fn held(self) -> bool {
-        let Ok(status) = fs::read_to_string("/proc/self/status") else { return true };
+        let Ok(status) = fs::read_to_string("/proc/thread-self/status") else { return true };
         let Some(set) = effective(&status) else { return true };
         // CAP_SYS_ADMIN (21) includes CAP_BPF on every kernel.
         set >> self.bit() & 1 == 1 || (self == Self::Bpf && set >> 21 & 1 == 1)
@@ -47,7 +47,7 @@ impl fmt::Display for Right {
     }
 }
 
-/// The effective set in the text of `/proc/self/status`.
+/// The effective set in the text of `/proc/thread-self/status`.
 fn effective(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
     u64::from_str_radix(line.trim(), 16).ok()

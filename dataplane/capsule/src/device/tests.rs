@@ -58,19 +58,20 @@ fn each_kind_gives_its_driver_name_and_arguments() {
     ];
     for (kind, name, arguments) in cases {
         assert_eq!(kind.device_name("1.1").unwrap(), name);
-        assert_eq!(kind.device_arguments(2, 1518).unwrap(), arguments);
+        assert_eq!(kind.device_arguments(2, 2048).unwrap(), arguments);
     }
-    let large = packet.device_arguments(1, 9018).unwrap();
+    assert_eq!(packet.frame_limit(2048), Some(1982));
+    let large = packet.device_arguments(1, 16_384).unwrap();
     assert!(large.ends_with("framesz=16384,framecnt=512"), "{large}");
 }
 
 #[test]
 fn values_that_a_driver_would_misread_are_refused_with_their_name() {
     let pcap = PortKind::Pcap { input: Some("/a,tx_pcap=/b".into()), output: None, repeat: false };
-    assert!(matches!(pcap.device_arguments(1, 1518), Err(DeviceArgumentError::Path { .. })));
+    assert!(matches!(pcap.device_arguments(1, 2048), Err(DeviceArgumentError::Path { .. })));
     let null = PortKind::Null { frame_bytes: 9000, copy: false };
     assert_eq!(
-        null.device_arguments(1, 1518).unwrap_err().to_string(),
+        null.device_arguments(1, 2048).unwrap_err().to_string(),
         "frame_bytes = 9000 is outside 14 to 2048"
     );
     for name in ["", "a/b", "a b", &"x".repeat(33)] {

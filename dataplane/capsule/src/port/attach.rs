@@ -54,7 +54,7 @@ pub(super) fn configure(
     if let Some(asked) = spec.max_frame.filter(|asked| *asked > room) {
         return Err(PortError::FrameTooLarge { port: spec.name.clone(), asked, most: room });
     }
-    let (id, device) = setup.attach(spec.max_frame.unwrap_or(room))?;
+    let (id, device) = setup.attach(room)?;
     let shared = Arc::new(PortShared {
         id,
         rx_queues: spec.rx_queues,
@@ -147,11 +147,11 @@ struct Setup<'a> {
 
 impl Setup<'_> {
     /// Puts the device on its bus and finds its number.
-    fn attach(&self, frame: u32) -> Result<(u16, Device), PortError> {
+    fn attach(&self, room: u32) -> Result<(u16, Device), PortError> {
         let kind = &self.spec.kind;
         let argument = |cause| PortError::Argument { port: self.spec.name.clone(), cause };
         let name = kind.device_name(&self.spec.name).map_err(argument)?;
-        let arguments = kind.device_arguments(self.spec.rx_queues, frame).map_err(argument)?;
+        let arguments = kind.device_arguments(self.spec.rx_queues, room).map_err(argument)?;
         // Names and arguments are checked text without NUL.
         let name = CString::new(name).unwrap_or_default();
         let arguments = CString::new(arguments).unwrap_or_default();
@@ -311,9 +311,9 @@ impl Setup<'_> {
         let code =
             unsafe { dpdk_sys::rte_eth_dev_adjust_nb_rx_tx_desc(id, &raw mut rx, &raw mut tx) };
         self.check(Operation::Configure, code)?;
-        let needed = u32::from(rx) * u32::from(spec.rx_queues);
+        let needed = self.kept_buffers(rx) * u32::from(spec.rx_queues);
         let free = self.pool.available();
-        if self.keeps_buffers() && needed >= free {
+        if needed > 0 && needed >= free {
             let pool = self.pool.name().to_owned();
             return Err(PortError::PoolTooSmall { port: port(), pool, needed, free });
         }
@@ -354,6 +354,7 @@ impl Setup<'_> {
         if known {
             most = most.min(raw.max_rx_pktlen);
         }
+        most = most.min(self.spec.kind.frame_limit(room).unwrap_or(most));
         if let Some(asked) = self.spec.max_frame {
             if asked > most {
                 return Err(PortError::FrameTooLarge { port: self.spec.name.clone(), asked, most });
@@ -377,12 +378,20 @@ impl Setup<'_> {
         )
     }
 
-    /// Whether the driver keeps as many buffers of the pool as it has descriptors.
-    fn keeps_buffers(&self) -> bool {
-        matches!(
-            self.spec.kind,
-            PortKind::Pci { .. } | PortKind::AfXdp { .. } | PortKind::VirtioUser { .. }
-        )
+    /// Buffers of the pool that the driver keeps for a receive queue of `descriptors`.
+    fn kept_buffers(&self, descriptors: u16) -> u32 {
+        match self.spec.kind {
+            PortKind::Pci { .. } | PortKind::VirtioUser { .. } => u32::from(descriptors),
+            // Its fill ring is twice as long; they do not come back before the process ends.
+            PortKind::AfXdp { .. } => 2 * u32::from(descriptors) + 1,
+            PortKind::AfPacket { .. }
+            | PortKind::Tap { .. }
+            | PortKind::Memif { .. }
+            | PortKind::RingLoopback
+            | PortKind::RingPair { .. }
+            | PortKind::Null { .. }
+            | PortKind::Pcap { .. } => 0,
+        }
     }
 
     fn check(&self, operation: Operation, code: i32) -> Result<(), PortError> {
@@ -411,13 +420,21 @@ impl Setup<'_> {
         let port = self.spec.name.clone();
         let cause = log::since(self.mark);
         let rights = self.spec.kind.rights();
-        let denied = matches!(-code, nix::libc::EPERM | nix::libc::EACCES);
-        let missing = rights.iter().find(|right| !right.held());
-        if let Some(right) = missing.or(rights.first().filter(|_| denied)) {
+        // The number does not tell: drivers return -1, which is EPERM, for all kinds of failures.
+        if let Some(right) = rights.iter().find(|right| !right.held()) {
             return PortError::MissingRight { port, right: *right, cause };
+        }
+        if let Some((_, most)) = cause.split_once("larger than combined queue count ") {
+            let digits: String = most.chars().take_while(char::is_ascii_digit).collect();
+            let most = digits.parse().unwrap_or(0);
+            let (device, asked) = (self.device_label(), self.spec.rx_queues);
+            return PortError::TooManyQueues { port, device, asked, most };
         }
         let taken = matches!(-code, nix::libc::EBUSY | nix::libc::EADDRINUSE | nix::libc::EEXIST)
             || cause.contains("in use")
+            // Interface, rights and queues are there, so the socket's queue has another user. Also
+            // for some milliseconds after it was closed.
+            || cause.contains("create xsk socket")
             || self.before.is_some_and(|state| state.xdp_attached);
         if taken {
             return PortError::Busy { port, device: self.device_label(), cause };

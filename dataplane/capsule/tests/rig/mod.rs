@@ -1,5 +1,7 @@
 //! What the tests of this folder share: a small environment and filled frames.
 
+#![allow(dead_code, reason = "each test file uses its part of the rig")]
+
 use capsule::{Eal, Mbuf, Memory, Pool, PortKind};
 use tmm_wire::{PacketBuf, PacketPool};
 
@@ -11,13 +13,11 @@ pub fn start(kinds: &[PortKind]) -> Eal {
 }
 
 /// The same without hugepages.
-#[allow(dead_code, reason = "each test file uses its part of the rig")]
 pub fn start_without_hugepages(kinds: &[PortKind]) -> Eal {
     builder(kinds).memory(Memory::NoHuge).init().unwrap()
 }
 
 /// A frame with these bytes.
-#[allow(dead_code, reason = "each test file uses its part of the rig")]
 pub fn fill(pool: &mut Pool, bytes: &[u8]) -> Mbuf {
     let mut frame = pool.alloc().unwrap();
     frame.grow_back(bytes.len()).unwrap();
