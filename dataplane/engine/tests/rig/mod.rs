@@ -134,6 +134,30 @@ impl Rig {
         seen
     }
 
+    /// Moves the clock as [`Rig::advance`] does, while `SERVER` answers for every neighbour inside
+    /// and the client outside; gives what else comes out. Longer times take longer steps.
+    pub fn pass(&mut self, millis: u64) -> Vec<Seen> {
+        let end = self.now.plus(Nanos::from_millis(millis));
+        let step = Nanos::from_millis((millis / 1000).clamp(10, 500));
+        let mut others = Vec::new();
+        while self.now < end {
+            self.now = self.now.plus(step).min(end);
+            for seen in self.tick() {
+                let station = if seen.port == 0 { craft::CLIENT } else { craft::SERVER };
+                match seen.asks_for() {
+                    Some((IpAddr::V4(target), IpAddr::V4(asker))) => {
+                        self.send(&station, station.arp_reply(target, asker));
+                    }
+                    Some((IpAddr::V6(target), IpAddr::V6(asker))) => {
+                        self.send(&station, station.advertise(target, asker));
+                    }
+                    _ => others.push(seen),
+                }
+            }
+        }
+        others
+    }
+
     /// Compiles `spec` as the next configuration and puts it in force.
     pub fn configure(&mut self, spec: &Spec) {
         let compiled =

@@ -67,6 +67,17 @@ impl Seen {
         if self.is_v6() { self.packet[0] << 4 | self.packet[1] >> 4 } else { self.packet[1] }
     }
 
+    /// The address that an ARP request or a neighbour solicitation asks for, and who asks.
+    pub fn asks_for(&self) -> Option<(IpAddr, IpAddr)> {
+        match self.ethertype {
+            0x0806 if self.packet[6..8] == [0, 1] => Some((self.v4_at(24), self.v4_at(14))),
+            0x86dd if self.packet[6] == 58 && self.packet[40] == 135 => {
+                Some((self.v6_at(48), self.v6_at(8)))
+            }
+            _ => None,
+        }
+    }
+
     /// The upper header and payload, by the lengths of the headers.
     pub fn upper(&self) -> &[u8] {
         if self.is_v6() {
