@@ -99,6 +99,7 @@ const STATIC_LIBRARIES: &[&str] = &[
     "rte_net_tap",
     "rte_net_vhost",
     "rte_net_virtio",
+    "rte_dmadev",
     "rte_net_e1000",
     "rte_common_iavf",
     "rte_net_iavf",
