@@ -1,0 +1,91 @@
+//! `spkctl node status`.
+
+use std::process::ExitCode;
+
+use spk_node::controller::view::{ObjectView, ReplicaView};
+use spk_node::socket::{NodeStatus, ProcessView};
+
+use super::{Output, print_json, table};
+
+/// Prints `status`; exit code 1 if a TMM is not ready.
+pub(super) fn show(status: &NodeStatus, output: Output) -> anyhow::Result<ExitCode> {
+    match output {
+        Output::Json => print_json(status)?,
+        Output::Table => people(status),
+    }
+    let ready = status.controller.replicas.iter().all(|replica| replica.not_ready.is_none());
+    Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn people(status: &NodeStatus) {
+    let view = &status.controller;
+    let wish = if status.lease.open { "open" } else { "closed" };
+    println!("Configuration {}; leases {} ({wish})\n", view.generation, status.lease.licence);
+    let processes = &status.processes;
+    let rows: Vec<Vec<String>> =
+        view.replicas.iter().map(|replica| replica_row(replica, processes)).collect();
+    let head = ["TMM", "PROCESS", "RESTARTS", "CONFIGURATION", "GATE", "INTERFACES", "READY"];
+    table::print(&head, &rows);
+    if view.objects.is_empty() {
+        println!("\nNo resources yet: put YAML files into resourceDir.");
+        return;
+    }
+    println!();
+    let rows: Vec<Vec<String>> = view.objects.iter().map(object_row).collect();
+    let head = ["KIND", "NAMESPACE", "NAME", "ACCEPTED", "PROGRAMMED", "MEMBERS", "VIP", "MESSAGE"];
+    table::print(&head, &rows);
+}
+
+fn replica_row(replica: &ReplicaView, processes: &[ProcessView]) -> Vec<String> {
+    let process = processes.iter().find(|process| process.index == replica.index);
+    let running = process.map_or_else(String::new, |process| match process.pid {
+        Some(pid) => format!("{} {pid}", process.state),
+        None => process.state.clone(),
+    });
+    let gate = replica.gate.as_ref().map_or_else(
+        || String::from("unknown"),
+        |gate| match gate.deadline_ms {
+            0 => format!("{} ({})", gate.state, gate.reason),
+            left => format!("{} for {} s ({})", gate.state, left / 1000, gate.reason),
+        },
+    );
+    let interfaces: Vec<String> = replica
+        .interfaces
+        .iter()
+        .map(|interface| format!("{} {}", interface.name, if interface.up { "up" } else { "down" }))
+        .collect();
+    vec![
+        replica.pod.clone(),
+        running,
+        process.map_or_else(String::new, |process| process.restarts.to_string()),
+        replica.acknowledged.map_or_else(|| String::from("none"), |number| number.to_string()),
+        gate,
+        interfaces.join(", "),
+        replica.not_ready.clone().unwrap_or_else(|| String::from("yes")),
+    ]
+}
+
+fn object_row(object: &ObjectView) -> Vec<String> {
+    let condition =
+        |name: &str| object.status.conditions.iter().find(|condition| condition.type_ == name);
+    let word =
+        |name| condition(name).map_or_else(String::new, |condition| condition.status.clone());
+    // What is wrong, else nothing: people look for trouble here.
+    let message = ["Accepted", "ResolvedRefs", "Programmed"]
+        .into_iter()
+        .filter_map(condition)
+        .find(|condition| condition.status != "True")
+        .map_or_else(String::new, |condition| {
+            format!("{}: {}", condition.reason, condition.message)
+        });
+    vec![
+        object.id.kind.name().to_owned(),
+        object.id.namespace.clone(),
+        object.id.name.clone(),
+        word("Accepted"),
+        word("Programmed"),
+        object.status.member_summary.clone().unwrap_or_default(),
+        object.status.vip.clone().unwrap_or_default(),
+        message,
+    ]
+}
