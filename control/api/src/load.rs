@@ -85,7 +85,11 @@ impl LoadError {
 ///
 /// [`LoadError`] if any document is no YAML: then none is given.
 pub fn load(text: &str, namespace: &str) -> Result<Documents, LoadError> {
-    let nodes: Vec<Node> = serde_saphyr::from_multiple(text).map_err(|error| broken(&error))?;
+    let mut options = serde_saphyr::Options::default();
+    // `y` and `on` are names here; a boolean field takes true and false only.
+    options.strict_booleans = true;
+    let nodes: Vec<Node> =
+        serde_saphyr::from_multiple_with_options(text, options).map_err(|error| broken(&error))?;
     let mut documents = Vec::new();
     for node in nodes.iter().filter(|node| !node.is_null()) {
         match node.list("items") {
@@ -107,7 +111,8 @@ fn broken(error: &serde_saphyr::Error) -> LoadError {
     let first = text.lines().next().unwrap_or_default();
     let problem = first.strip_prefix("error: ").unwrap_or(first);
     let place = format!(" at line {line}, column {column}");
-    LoadError { line, column, problem: problem.trim_end_matches(&place).to_owned() }
+    let problem = problem.trim_end_matches(&place).trim_end_matches(PARSER_ADVICE);
+    LoadError { line, column, problem: problem.to_owned() }
 }
 
 fn document(node: &Node, namespace: &str) -> Document {
@@ -233,3 +238,6 @@ const KUBERNETES: [&str; 15] = [
     "HorizontalPodAutoscaler",
     "PodDisruptionBudget",
 ];
+
+/// What the parser tells programmers about repeated keys, who are not its readers here.
+const PARSER_ADVICE: &str = ", set DuplicateKeyPolicy in Options if acceptable";

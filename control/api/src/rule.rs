@@ -38,3 +38,33 @@ pub(crate) fn each<T: Rules>(items: &[T], at: &Path, out: &mut Vec<Problem>) {
         item.rules(&at.index(index), out);
     }
 }
+
+/// Every CEL rule of the kinds that have a data plane.
+pub const ALL: &[Rule] = &[
+    crate::ingress::DESTINATION,
+    crate::ingress::SNATPOOL,
+    crate::ingress::SCTP,
+    crate::monitors::MONITOR,
+    crate::balancing::WEIGHT,
+    crate::ingress_udp::DATAGRAM,
+    crate::ingress_ngap::MULTIHOMING,
+    crate::ingress_ngap::ALTERNATES,
+    crate::ingress_ngap::INBOUND_SNAT,
+    crate::ingress_ngap::SNATPOOL,
+    crate::ingress_ngap::PORT,
+    crate::egress::POOL,
+    crate::egress::DNS,
+    crate::egress::CAPTURE,
+    crate::egress::VXLAN,
+    crate::vlan::BOND,
+    crate::vlan::PREFIX_V4,
+    crate::vlan::PREFIX_V6,
+    crate::vlan::UNIQUE_V4,
+    crate::vlan::UNIQUE_V6,
+    crate::vlan::UNIQUE_INTERFACES,
+    crate::static_route::DESTINATION,
+    crate::static_route::LENGTH,
+    crate::static_route::LENGTH_V6,
+    crate::static_route::GATEWAY,
+    crate::static_route::INTERFACE,
+];

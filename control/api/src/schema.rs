@@ -10,9 +10,6 @@
 mod admit;
 mod text_enum;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeMap;
 
 use serde_json::Value;

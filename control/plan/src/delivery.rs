@@ -260,7 +260,7 @@ fn member_status(member: &PlannedMember, delivery: &Delivery) -> MemberStatus {
     let latest = reports.iter().max_by(|a, b| a.since.cmp(&b.since));
     let state = match reports.split_first() {
         // The plan knows of draining and of monitors before any replica reports.
-        _ if member.draining => MemberState::Draining,
+        None if member.draining => MemberState::Draining,
         None if member.monitored => MemberState::Checking,
         None => MemberState::Unchecked,
         Some((first, rest)) if rest.iter().all(|r| r.state == first.state) => first.state,

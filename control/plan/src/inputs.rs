@@ -41,6 +41,9 @@ pub struct Replica {
     pub index: u16,
     /// Name of its pod.
     pub pod: String,
+    /// Whether it serves traffic: connected, with some configuration applied, gate open. Not
+    /// whether it has the newest configuration, as this is part of it.
+    pub ready: bool,
 }
 
 /// What one plan hands to the next: the last good configuration of each object, and revisions.

@@ -39,6 +39,7 @@ pub fn plan(inputs: &Inputs) -> Plan {
     plan.warnings.sort();
     plan.warnings.dedup();
     plan.memory.accepted.sort_by(|a, b| a.id.cmp(&b.id));
+    plan.spec.ready_replicas = ready(inputs);
     plan.spec.hash_key = mix(digest::bytes(inputs.cluster_uid.as_bytes()));
     sort(&mut plan.spec);
     revise(&mut plan, &inputs.memory, digests);
@@ -137,6 +138,17 @@ fn current(inputs: &Inputs) -> BTreeMap<&ObjectId, &Manifest> {
         }
     }
     objects
+}
+
+/// The replicas that share the VIPs; empty where one is alone (crds.md §5.9).
+fn ready(inputs: &Inputs) -> Vec<u16> {
+    let mut ready: Vec<_> = match inputs.replicas.as_slice() {
+        [] | [_] => Vec::new(),
+        many => many.iter().filter(|replica| replica.ready).map(|replica| replica.index).collect(),
+    };
+    ready.sort_unstable();
+    ready.dedup();
+    ready
 }
 
 /// Infrastructure is decided before what stands on it.

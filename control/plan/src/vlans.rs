@@ -34,6 +34,10 @@ pub(crate) fn attempt(
     for other in board.vlans.values() {
         clash(&name, resource, other, &mut problems);
     }
+    if board.vlans.len() >= MOST_VLANS {
+        let problem = format!("{MOST_VLANS} F5SPKVlans are in force already");
+        problems.push(Problem::invalid(&at, "R-VL-MOST", problem, "delete one that is not used"));
+    }
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -135,3 +139,5 @@ fn allowed_services(resource: &Resource) -> Vec<AllowedService> {
 
 /// Bytes of the largest IP packet where neither object nor chart says otherwise.
 const DEFAULT_MTU: u16 = 1500;
+/// What a TMM holds: two generations of VLANs in 256 slots (`tmm_config::Config::compile`).
+const MOST_VLANS: usize = 128;

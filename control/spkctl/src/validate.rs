@@ -23,12 +23,6 @@ use report::Report;
 /// Arguments of `spkctl validate`.
 #[derive(Debug, clap::Args)]
 #[command(
-    long_about = "Says what the controller would say to custom resources, without a cluster.\n\n\
-                  Every object is checked as the API server checks it (unknown fields, types, \
-                  ranges, CEL rules) and as the controller does (rules between objects, functions \
-                  that this build does not have). Services and EndpointSlices in the files are used \
-                  to resolve references; a reference that leads nowhere is a note, not a refusal, \
-                  as the object would be programmed without it.",
     after_long_help = "Examples:\n  spkctl validate -f web.yaml\n  spkctl validate -f infra/ -f \
                        apps/ --tmm-namespace spk-core --watch demo,core-apps\n  kubectl get f5spk \
                        -A -o yaml | spkctl validate -f -\n\nExit code 0: every object is accepted. \

@@ -85,11 +85,8 @@ fn object(value: &mut Value, fields: &[Field], at: &Path, out: &mut Vec<Problem>
 
 fn admit_field(map: &mut Map<String, Value>, field: &Field, at: &Path, out: &mut Vec<Problem>) {
     let schema = &field.schema;
-    match map.get(field.name) {
-        Some(Value::Null) => {
-            map.remove(field.name);
-        }
-        Some(_) | None => {}
+    if map.get(field.name).is_some_and(Value::is_null) {
+        map.remove(field.name);
     }
     if !map.contains_key(field.name) {
         match &schema.default {

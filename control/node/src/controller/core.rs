@@ -121,12 +121,17 @@ impl Core {
             }
             Input::News { replica, news } => {
                 let Some(facts) = self.replicas.get_mut(&replica) else { return };
+                let served = facts.serves();
                 let changes = facts.take(news, now.monotonic);
+                let turned = served != facts.serves();
                 for change in changes {
                     let event = reports::member_event(&self.plan, &change);
                     self.outputs.extend(event.map(Output::Event));
                 }
                 self.status_due.get_or_insert(now.monotonic + STATUS_PAUSE);
+                if turned {
+                    self.want_plan(now);
+                }
             }
         }
     }
@@ -204,7 +209,11 @@ impl Core {
             replicas: self
                 .targets
                 .iter()
-                .map(|target| Replica { index: target.index, pod: target.pod.clone() })
+                .map(|target| Replica {
+                    index: target.index,
+                    pod: target.pod.clone(),
+                    ready: self.replicas.get(&target.index).is_some_and(ReplicaFacts::serves),
+                })
                 .collect(),
             cluster_uid: self.settings.cluster_uid.clone(),
             default_mtu: 0,

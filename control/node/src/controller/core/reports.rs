@@ -125,6 +125,11 @@ impl ReplicaFacts {
         changes
     }
 
+    /// Whether it takes part in sharing the VIPs: connected, with some configuration applied.
+    pub(super) fn serves(&self) -> bool {
+        self.boot_id.is_some() && self.acknowledged.is_some()
+    }
+
     /// What `spk-plan` needs to know for conditions.
     pub(super) fn delivery(&self, target: &Target, plan: &Plan) -> ReplicaDelivery {
         ReplicaDelivery {
