@@ -1,0 +1,97 @@
+//! The only clocks of this process: boot time for everything that acts, wall time for people.
+//!
+//! Invariant: a [`BurstClock`] never runs backwards and stays within 1 s of `CLOCK_BOOTTIME`,
+//! suspends included (LIC-801); it costs one read of the cycle counter.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nix::time::{ClockId, clock_gettime};
+use tmm_config::Nanos;
+
+/// `CLOCK_BOOTTIME`.
+#[must_use]
+pub fn boot() -> Nanos {
+    // The clock exists since Linux 2.6.39; zero would only close the gate.
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Nanos(0), |time| {
+        let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
+        Nanos(seconds * 1_000_000_000 + u64::try_from(time.tv_nsec()).unwrap_or(0))
+    })
+}
+
+/// Milliseconds since 1970, for reports that people read.
+#[must_use]
+pub fn wall_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// One worker's clock.
+#[derive(Debug)]
+pub struct BurstClock {
+    now: Nanos,
+    base: Nanos,
+    base_cycles: u64,
+    /// Nanoseconds a cycle, in 2^-32.
+    scale: u64,
+    /// Cycles from one look at the kernel's clock to the next: 10 ms.
+    period: u64,
+}
+
+impl BurstClock {
+    /// A clock that ticks with the cycle counter of `cycles_per_second`.
+    #[must_use]
+    pub fn new(cycles_per_second: u64, cycles: u64) -> Self {
+        let rate = cycles_per_second.max(1_000_000);
+        let scale = (1_000_000_000u128 << 32) / u128::from(rate);
+        Self {
+            now: boot(),
+            base: boot(),
+            base_cycles: cycles,
+            scale: u64::try_from(scale).unwrap_or(u64::MAX),
+            period: rate / 100,
+        }
+    }
+
+    /// The time at `cycles`.
+    #[inline]
+    pub fn read(&mut self, cycles: u64) -> Nanos {
+        let passed = cycles.wrapping_sub(self.base_cycles);
+        let reckoned = if passed > self.period {
+            self.base = boot();
+            self.base_cycles = cycles;
+            self.base
+        } else {
+            // passed <= 10 ms of cycles, so the product fits: 2^27 x 2^34 at 0.25 GHz and above.
+            self.base.plus(Nanos((passed * self.scale) >> 32))
+        };
+        self.now = self.now.max(reckoned);
+        self.now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_burst_clock_follows_cycles_between_looks_and_the_kernel_at_each() {
+        let mut clock = BurstClock::new(2_000_000_000, 0);
+        let start = clock.read(0);
+        assert_eq!(clock.read(2_000_000).since(start), Nanos::from_millis(1));
+        // A counter that jumps by an hour moves the clock only as far as boot time went.
+        let jumped = clock.read(7_200_000_000_000);
+        assert!(jumped.since(start) < Nanos::from_secs(1));
+        assert!(boot().since(jumped) < Nanos::from_secs(1));
+    }
+
+    #[test]
+    fn the_burst_clock_never_runs_backwards() {
+        let mut clock = BurstClock::new(2_000_000_000, 1000);
+        let mut last = clock.read(1000);
+        for cycles in [5000, 10_000_000, 30_000_000, 29_000_000, u64::MAX, 1000, 0] {
+            let now = clock.read(cycles);
+            assert!(now >= last);
+            last = now;
+        }
+    }
+}

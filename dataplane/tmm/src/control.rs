@@ -1,0 +1,13 @@
+//! The control side: a few asynchronous tasks on CPUs of their own.
+//!
+//! One task owns the enforcer (`gatekeeper`), one the configuration (`applier`), one collects what
+//! packet threads tell (`collector`); `service` answers gRPC, `http` probes and scrapes. Each owns
+//! its state; the others send it messages. No task touches a packet.
+
+pub mod applier;
+pub mod collector;
+pub mod gatekeeper;
+pub mod http;
+pub mod metrics;
+pub mod service;
+pub mod tables;

@@ -1,0 +1,233 @@
+//! Runs the enforcer: gives it time and nonces, publishes its word, answers peers, logs.
+//!
+//! Decides nothing. Invariant: the word is published before the line that tells of it, and before
+//! the answer to the peer (licensing.md §12.1, §12.2).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use spk_entitlement::{Enforcer, Gate, Input, Jwks, Output};
+use tmm_rpc::proto::{GateReply, GateState};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::clock;
+use crate::log;
+use crate::shared::Shared;
+
+/// What a peer asks of the enforcer.
+#[derive(Debug)]
+pub enum Request {
+    /// A nonce was made.
+    Hello {
+        /// The nonce.
+        nonce: [u8; 16],
+    },
+    /// A lease came.
+    Lease {
+        /// Compact JWS.
+        jws: String,
+    },
+    /// The gate shall be closed.
+    Close {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What the enforcer answers.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The gate, and the refusal if there is one.
+    pub gate: GateReply,
+    /// The pair of the last accepted statement.
+    pub last: (u64, u64),
+    /// The latch of a latched gate.
+    pub latch: Option<String>,
+}
+
+/// How to reach the gatekeeper.
+#[derive(Clone, Debug)]
+pub struct GateHandle {
+    requests: mpsc::Sender<(Request, oneshot::Sender<Answer>)>,
+    state: watch::Receiver<GateReply>,
+    ignored: watch::Receiver<u64>,
+}
+
+/// The gatekeeper is gone: the process ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the gate's task ended")]
+pub struct GateGone;
+
+impl GateHandle {
+    /// Asks the enforcer.
+    ///
+    /// # Errors
+    ///
+    /// [`GateGone`].
+    pub async fn ask(&self, request: Request) -> Result<Answer, GateGone> {
+        let (answer, wait) = oneshot::channel();
+        self.requests.send((request, answer)).await.map_err(|_| GateGone)?;
+        wait.await.map_err(|_| GateGone)
+    }
+
+    /// The gate, to follow.
+    #[must_use]
+    pub fn follow(&self) -> watch::Receiver<GateReply> {
+        self.state.clone()
+    }
+
+    /// How often a latched gate was asked to close.
+    #[must_use]
+    pub fn latched_ignored(&self) -> u64 {
+        *self.ignored.borrow()
+    }
+}
+
+/// The task.
+#[derive(Debug)]
+pub struct Gatekeeper {
+    enforcer: Enforcer,
+    shared: Arc<Shared>,
+    anchor: PathBuf,
+    /// Text of the key set in use.
+    anchor_text: Option<String>,
+    /// Text that was refused last, so that it is told once.
+    refused_text: Option<String>,
+    requests: mpsc::Receiver<(Request, oneshot::Sender<Answer>)>,
+    state: watch::Sender<GateReply>,
+    ignored: watch::Sender<u64>,
+}
+
+impl Gatekeeper {
+    /// A gatekeeper of a closed gate that follows the key set in file `anchor`.
+    #[must_use]
+    pub fn new(enforcer: Enforcer, shared: Arc<Shared>, anchor: PathBuf) -> (Self, GateHandle) {
+        let (ask, requests) = mpsc::channel(64);
+        let (state, follow) = watch::channel(reply(&enforcer));
+        let (ignored, count) = watch::channel(0);
+        let handle = GateHandle { requests: ask, state: follow, ignored: count };
+        let keeper = Self {
+            enforcer,
+            shared,
+            anchor,
+            anchor_text: None,
+            refused_text: None,
+            requests,
+            state,
+            ignored,
+        };
+        (keeper, handle)
+    }
+
+    /// Serves until every handle is gone.
+    pub async fn run(mut self) {
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let wake = self.next_wake();
+            tokio::select! {
+                request = self.requests.recv() => match request {
+                    Some((request, answer)) => self.serve(request, answer),
+                    None => return,
+                },
+                _ = look.tick() => self.read_anchor().await,
+                () = sleep_until(wake) => {
+                    self.enforcer.handle_timeout(clock::boot());
+                    self.act();
+                }
+            }
+        }
+    }
+
+    /// When the enforcer's timer is due. Tokio's clock stops in a suspend, so it looks twice a
+    /// second; workers compare the deadline themselves.
+    fn next_wake(&self) -> Instant {
+        let longest = Duration::from_millis(500);
+        let wait = self
+            .enforcer
+            .poll_timeout()
+            .map_or(longest, |at| Duration::from_nanos(at.since(clock::boot()).0).min(longest));
+        Instant::now() + wait
+    }
+
+    fn serve(&mut self, request: Request, answer: oneshot::Sender<Answer>) {
+        let input = match request {
+            Request::Hello { nonce } => Input::Hello { nonce },
+            Request::Lease { jws } => Input::Lease { jws },
+            Request::Close { reason } => Input::Close { reason },
+        };
+        self.enforcer.handle_input(input, clock::boot());
+        let rejected = self.act();
+        let gate = GateReply {
+            rejected: rejected.unwrap_or_default().to_owned(),
+            ..reply(&self.enforcer)
+        };
+        let latch = self.enforcer.latch().map(str::to_owned);
+        // A peer that went away needs no answer.
+        let _ = answer.send(Answer { gate, last: self.enforcer.last(), latch });
+    }
+
+    /// Does what the enforcer says; the code of a refusal, if there was one.
+    fn act(&mut self) -> Option<&'static str> {
+        let mut rejected = None;
+        let before = self.state.borrow().clone();
+        while let Some(output) = self.enforcer.poll_output() {
+            match output {
+                Output::Publish(word) => self.shared.gate.store(word),
+                Output::Opened => log::gate_opened(),
+                Output::Closed { reason } => log::gate_closed(&reason),
+                Output::Accepted => {}
+                Output::Rejected(error) => {
+                    log::lease_rejected(error.code());
+                    rejected = Some(error.code());
+                }
+            }
+        }
+        let after = reply(&self.enforcer);
+        let moved = (before.gate, &before.reason) != (after.gate, &after.reason);
+        // A renewal moves the deadline only; followers learn that too.
+        if moved || after.gate == GateState::Open as i32 {
+            self.state.send_replace(after);
+        }
+        self.ignored.send_replace(self.enforcer.latched_ignored());
+        rejected
+    }
+
+    /// Reads the key set if its text changed. A missing or bad file leaves the last good one.
+    async fn read_anchor(&mut self) {
+        let Ok(text) = tokio::fs::read_to_string(&self.anchor).await else { return };
+        if self.anchor_text.as_ref() == Some(&text) || self.refused_text.as_ref() == Some(&text) {
+            return;
+        }
+        match Jwks::parse(&text) {
+            Ok(keys) => {
+                let kids: Vec<&str> = keys.kids().collect();
+                log::trust_anchor(&format!("{} keys: {}", kids.len(), kids.join(", ")));
+                self.enforcer.handle_input(Input::TrustAnchor(keys), clock::boot());
+                self.act();
+                self.anchor_text = Some(text);
+            }
+            Err(error) => {
+                log::trust_anchor(&format!("license/jwks.json is refused: {error}"));
+                self.refused_text = Some(text);
+            }
+        }
+    }
+}
+
+/// The gate in words.
+fn reply(enforcer: &Enforcer) -> GateReply {
+    let (gate, reason, deadline_ms) = match enforcer.gate() {
+        Gate::Closed { reason } => (GateState::Closed, reason.clone(), 0),
+        Gate::Open { deadline } => {
+            (GateState::Open, String::new(), deadline.since(clock::boot()).0 / 1_000_000)
+        }
+        Gate::Latched => (GateState::Latched, String::new(), 0),
+    };
+    GateReply { gate: gate as i32, reason, deadline_ms, rejected: String::new() }
+}
+
+/// Time between two looks at the key set's file.
+const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -1,0 +1,133 @@
+//! A copy of one packet thread's counters, carried to the control side without a lock.
+//!
+//! Two copies go round between a thread and the collector by bounded rings; the thread fills one
+//! about ten times a second. Reading never blocks a packet thread (OPS-703) and nothing is
+//! allocated in it.
+
+use tmm_config::Nanos;
+use tmm_engine::Counters;
+
+/// What a thread counts about itself.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct LoopCounters {
+    /// Turns of the loop that found something to do.
+    pub busy_polls: u64,
+    /// Turns that found nothing.
+    pub empty_polls: u64,
+    /// Cycles in turns that found something to do.
+    pub busy_cycles: u64,
+    /// Cycles since the thread started.
+    pub total_cycles: u64,
+}
+
+/// One copy.
+#[derive(Debug)]
+pub struct Sample {
+    /// When it was taken.
+    pub at: Nanos,
+    /// The engine's counters.
+    pub counters: Counters,
+    /// The loop's.
+    pub polls: LoopCounters,
+    /// Sessions now.
+    pub flows: u32,
+    /// Sessions that fit.
+    pub flow_capacity: u32,
+    /// Bytes of the flow tables.
+    pub flow_bytes: u64,
+}
+
+impl Sample {
+    /// An empty copy for `ports` ports.
+    #[must_use]
+    pub fn new(ports: usize) -> Self {
+        Self {
+            at: Nanos(0),
+            counters: Counters::new(ports),
+            polls: LoopCounters::default(),
+            flows: 0,
+            flow_capacity: 0,
+            flow_bytes: 0,
+        }
+    }
+}
+
+/// The thread's end: copies to fill, copies that are full.
+#[derive(Debug)]
+pub struct SampleSource {
+    empty: rtrb::Consumer<Box<Sample>>,
+    full: rtrb::Producer<Box<Sample>>,
+}
+
+/// The collector's end.
+#[derive(Debug)]
+pub struct SampleSink {
+    empty: rtrb::Producer<Box<Sample>>,
+    full: rtrb::Consumer<Box<Sample>>,
+}
+
+/// Both ends, with `count` copies going round.
+#[must_use]
+pub fn samples(ports: usize, count: usize) -> (SampleSource, SampleSink) {
+    let (mut give_empty, empty) = rtrb::RingBuffer::new(count);
+    let (full, take_full) = rtrb::RingBuffer::new(count);
+    for _ in 0..count {
+        // The ring has room for all of them.
+        let _ = give_empty.push(Box::new(Sample::new(ports)));
+    }
+    (SampleSource { empty, full }, SampleSink { empty: give_empty, full: take_full })
+}
+
+impl SampleSource {
+    /// Fills a copy and sends it, if the collector has given one back.
+    pub fn publish(&mut self, fill: impl FnOnce(&mut Sample)) {
+        if let Ok(mut sample) = self.empty.pop() {
+            fill(&mut sample);
+            // As many copies go round as the ring holds.
+            let _ = self.full.push(sample);
+        }
+    }
+}
+
+impl SampleSink {
+    /// Takes the newest copy; `last` goes back to the thread in its place. Older ones go back too.
+    pub fn newest(&mut self, last: &mut Box<Sample>) -> bool {
+        let mut is_new = false;
+        while let Ok(sample) = self.full.pop() {
+            let old = std::mem::replace(last, sample);
+            let _ = self.empty.push(old);
+            is_new = true;
+        }
+        is_new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_go_round_and_the_newest_is_seen() {
+        let (mut source, mut sink) = samples(1, 2);
+        let mut last = Box::new(Sample::new(1));
+        assert!(!sink.newest(&mut last));
+        for turn in 1..100 {
+            source.publish(|sample| sample.at = Nanos(turn));
+            if turn % 3 == 0 {
+                assert!(sink.newest(&mut last));
+                // With two copies at the collector's door the third waits for its turn.
+                assert!(last.at >= Nanos(turn - 1));
+            }
+        }
+    }
+
+    #[test]
+    fn a_collector_that_sleeps_never_blocks_the_thread() {
+        let (mut source, _sink) = samples(1, 2);
+        let mut filled = 0;
+        for _ in 0..100 {
+            source.publish(|_| filled += 1);
+        }
+        assert_eq!(filled, 2);
+    }
+}
