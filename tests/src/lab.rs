@@ -2,25 +2,32 @@
 
 use std::{
     fs,
+    net::IpAddr,
     path::Path,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use netlab::{Namespace, Process, machine, registry};
+use netlab::{Namespace, Process, ProcessBuilder, machine, registry};
+use nix::time::{ClockId, clock_gettime};
 use tempfile::TempDir;
+use tmm_rpc::{TlsFiles, proto};
 
 use crate::{
     grammar,
     node::{Node, NodeOptions},
-    peers, plan, poll, samples,
-    tmm::Tables,
+    peers,
+    plan::{self, Family},
+    poll, samples,
+    tmm::{self, Tables},
     topology::{Topology, TopologyOptions},
 };
 
 /// Huge pages that a lab with two replicas may need at once.
 const HUGE_PAGES: u64 = 256;
+/// Longest time from a change of a resource to its effect (crds.md 1).
+const T_CFG: Duration = Duration::from_secs(5);
 
 /// What may differ between labs.
 #[derive(Clone, Debug, Default)]
@@ -203,6 +210,128 @@ impl Lab {
         Ok(())
     }
 
+    /// Starts a program in the client's namespace that runs on while the test acts.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started.
+    pub fn background(&self, program: &str, arguments: &[&str]) -> Result<Process> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let mut command = self.client().command(program);
+        command.args(arguments);
+        let name = format!("{program}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        Ok(ProcessBuilder::new(name, command).spawn(self.folder())?)
+    }
+
+    /// Waits for the end of a `wrk` and checks that each of its requests was answered.
+    ///
+    /// # Errors
+    ///
+    /// With wrk's report.
+    pub fn no_failed_request(&self, mut load: Process) -> Result<()> {
+        load.wait(Duration::from_secs(30))?;
+        let report = load.log();
+        let load = peers::load(&report)?;
+        ensure!(load.failed == 0, "{} of {} failed: {report}", load.failed, load.requests);
+        Ok(())
+    }
+
+    /// Waits for a state that must come within T_cfg after a change of resources (crds.md 1).
+    ///
+    /// # Errors
+    ///
+    /// If it does not.
+    pub fn within_t_cfg(&self, what: &str, holds: impl Fn(&Self) -> bool) -> Result<()> {
+        poll::hold(what, T_CFG, || holds(self))
+    }
+
+    /// Members of a pool that may get new flows.
+    ///
+    /// # Errors
+    ///
+    /// If the TMM does not answer.
+    pub fn members_up(&self, pool: &str) -> Result<usize> {
+        let usable = |row: &std::collections::BTreeMap<String, String>| {
+            row.get("pool_name").is_some_and(|name| name == pool)
+                && row.get("monitor_status").is_some_and(|state| {
+                    ["up", "unchecked", "checking"].contains(&state.to_lowercase().as_str())
+                })
+        };
+        Ok(self.tables()?.rows("pool_member_stat").iter().filter(|row| usable(row)).count())
+    }
+
+    /// Waits until a pool has `number` members that may get new flows.
+    ///
+    /// # Errors
+    ///
+    /// If it does not within T_cfg.
+    pub fn await_members(&self, pool: &str, number: usize) -> Result<()> {
+        self.within_t_cfg(&format!("{pool} has {number} members"), |lab| {
+            lab.members_up(pool).is_ok_and(|up| up == number)
+        })
+        .with_context(|| format!("{:?}", self.tables().map(|t| t.rows("pool_member_stat"))))
+    }
+
+    /// Waits until all servers are up in the pool of `object` (`<namespace>-<name>`).
+    ///
+    /// # Errors
+    ///
+    /// If they are not within T_cfg.
+    pub fn await_member(&self, object: &str, family: Family) -> Result<()> {
+        let end = if family == Family::V4 { "v4" } else { "v6" };
+        self.await_members(&format!("{object}-{end}"), plan::SERVERS)
+    }
+
+    /// Hardware address that `namespace` has learnt for `address`.
+    ///
+    /// # Errors
+    ///
+    /// If it has none.
+    pub fn neighbour(&self, namespace: &Namespace, address: IpAddr) -> Result<String> {
+        let line = namespace.ip(["neighbour", "show", &address.to_string()])?;
+        line.split_whitespace()
+            .skip_while(|word| *word != "lladdr")
+            .nth(1)
+            .map(str::to_owned)
+            .with_context(|| format!("{address} is not resolved: {line}"))
+    }
+
+    /// Hardware address that replica `index` reports for an interface, such as `1.1`.
+    ///
+    /// # Errors
+    ///
+    /// If it reports none.
+    pub fn interface_mac(&self, index: u8, name: &str) -> Result<String> {
+        let tls = TlsFiles::controller(&self.node.state()).load()?;
+        let node = &self.topology.node;
+        let report =
+            tmm::call(node, self.node.listen(index), &tls, async |mut client: tmm::Client| {
+                let request = proto::WatchReportsRequest::default();
+                let mut stream = client.watch_reports(request).await?.into_inner();
+                let first = stream.message().await?;
+                Ok(tonic::Response::new(first.unwrap_or_default()))
+            })?;
+        report
+            .interfaces
+            .into_iter()
+            .find(|interface| interface.name == name)
+            .map(|interface| interface.mac)
+            .with_context(|| format!("replica {index} reports no {name}"))
+    }
+
+    /// Waits until no traffic was delivered for `quiet`; returns when the last frame was, by
+    /// CLOCK_MONOTONIC.
+    ///
+    /// # Errors
+    ///
+    /// If frames still arrive after five seconds.
+    pub fn silence(&self, quiet: Duration) -> Result<Duration> {
+        poll::until("traffic is silent", T_CFG, || {
+            let last = self.topology.delivered().ok()?.last;
+            (monotonic().saturating_sub(last) >= quiet).then_some(last)
+        })
+    }
+
     /// Checks what must hold after any test: the accounting identity of every TMM that answers,
     /// and the grammar of every line they logged. Then removes the lab.
     ///
@@ -243,6 +372,11 @@ impl Drop for Lab {
             println!("files of the lab: {}", folder.keep().display());
         }
     }
+}
+
+/// Time by the clock that stamps frames; zero on a system without it.
+pub fn monotonic() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default()
 }
 
 /// Checks that every packet is accounted for (OPS-701).

@@ -22,6 +22,8 @@ use crate::{
 
 /// How long `spk-node` has until its TMMs answer: the start of DPDK with all its drivers, certificates.
 const START: Duration = Duration::from_secs(20);
+/// By how much the ports of a moved node are higher.
+const MOVED_PORTS: u16 = 10_000;
 const APPLY: Duration = Duration::from_secs(5);
 
 /// How the TMMs are run.
@@ -41,6 +43,8 @@ pub struct NodeOptions {
     pub flows: u32,
     /// Log level word.
     pub log_level: &'static str,
+    /// Whether all addresses are other ones than the default.
+    pub moved: bool,
 }
 
 impl Default for NodeOptions {
@@ -53,6 +57,7 @@ impl Default for NodeOptions {
             hugepages: true,
             flows: 65_536,
             log_level: "Notice",
+            moved: false,
         }
     }
 }
@@ -64,6 +69,7 @@ pub struct Node {
     namespace: String,
     folder: PathBuf,
     replicas: u8,
+    moved: bool,
 }
 
 impl Node {
@@ -79,6 +85,7 @@ impl Node {
             namespace: namespace.name().to_owned(),
             folder: folder.to_owned(),
             replicas: options.replicas,
+            moved: options.moved,
         };
         fs::create_dir_all(node.resources())?;
         fs::write(node.settings(), node.text(options)?)?;
@@ -157,8 +164,9 @@ impl Node {
     }
 
     /// gRPC address of replica `index` (OPS-175).
-    pub fn listen(index: u8) -> SocketAddr {
-        (Ipv4Addr::new(127, 0, 0, 4 + index), tmm_rpc::PORT).into()
+    pub fn listen(&self, index: u8) -> SocketAddr {
+        let (net, shift) = if self.moved { (1, MOVED_PORTS) } else { (0, 0) };
+        (Ipv4Addr::new(127, 0, net, 4 + index), tmm_rpc::PORT + shift).into()
     }
 
     /// The log of the TMM of replica `index`, this start and earlier ones.
@@ -185,7 +193,7 @@ impl Node {
     ///
     /// If it does not answer.
     pub fn tables(&self, namespace: &Namespace, index: u8) -> Result<Tables> {
-        tmm::tables(namespace, Self::listen(index), &self.state())
+        tmm::tables(namespace, self.listen(index), &self.state())
     }
 
     /// Puts a resource file in place at once, as `mv` does.
@@ -234,8 +242,8 @@ impl Node {
             .args(["netns", "exec", &self.namespace])
             .arg(program("spkctl")?)
             .args(arguments)
-            .arg("--config")
-            .arg(self.settings())
+            .arg("--state-dir")
+            .arg(self.state())
             .output()?;
         ensure!(
             output.status.success(),
@@ -263,6 +271,9 @@ replicas:
             self.resources().display(),
             options.log_level
         );
+        if self.moved {
+            text.insert_str(0, "probes: 127.0.1.3:18081\nmetrics: 127.0.1.3:19090\n");
+        }
         for index in 0..options.replicas {
             write!(
                 text,
@@ -281,7 +292,40 @@ replicas:
                 options.flows,
                 kind = options.port_kind
             )?;
+            if self.moved {
+                let host = format!("127.0.1.{}", 4 + index);
+                writeln!(text, "    listen: {}", self.listen(index))?;
+                writeln!(text, "    probes: {host}:18081\n    metrics: {host}:19090")?;
+            }
         }
         Ok(text)
+    }
+}
+
+/// Whether condition `kind` is True in every object of a status text.
+pub fn is_true(status: &str, kind: &str) -> bool {
+    let documents: Vec<serde_json::Value> = match serde_saphyr::from_multiple(status) {
+        Ok(documents) => documents,
+        Err(_) => return false,
+    };
+    let mut found = 0;
+    let mut all = true;
+    for document in &documents {
+        visit(document, &mut |condition| {
+            if condition["type"] == kind {
+                found += 1;
+                all &= condition["status"] == "True";
+            }
+        });
+    }
+    found > 0 && all
+}
+
+fn visit(value: &serde_json::Value, see: &mut impl FnMut(&serde_json::Value)) {
+    see(value);
+    match value {
+        serde_json::Value::Array(items) => items.iter().for_each(|item| visit(item, see)),
+        serde_json::Value::Object(fields) => fields.values().for_each(|item| visit(item, see)),
+        _ => {}
     }
 }

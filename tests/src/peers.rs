@@ -12,6 +12,9 @@ use crate::{
     poll,
 };
 
+/// Size of `/big` on every HTTP server, in bytes.
+pub const BIG_BYTES: usize = 1_000_000;
+
 const START: Duration = Duration::from_secs(5);
 /// usrsctp's echo server, on port 7, over raw sockets.
 const SCTP_SERVER: &str = "/usr/lib/usrsctp/echo_server";
@@ -45,6 +48,7 @@ http {{
         listen {port};
         listen [::]:{port};
         location / {{ return 200 \"{name} $remote_addr\\n\"; }}
+        location /big {{ root {home}; }}
     }}
 }}
 ",
@@ -52,6 +56,7 @@ http {{
     );
     let file = home.join("nginx.conf");
     fs::write(&file, configuration)?;
+    fs::write(home.join("big"), vec![b'.'; BIG_BYTES])?;
     let mut command = namespace.command("nginx");
     command.arg("-c").arg(&file).arg("-p").arg(&home).args(["-e", "stderr"]);
     let mut process = ProcessBuilder::new(format!("nginx-{name}"), command).spawn(folder)?;
@@ -195,6 +200,43 @@ fn listening(namespace: &Namespace, process: &mut Process, kind: char, port: u16
     })?;
     ensure!(process.ended().is_none(), "{} ended: {}", process.name(), process.log());
     Ok(())
+}
+
+/// What wrk says of a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Load {
+    /// Requests answered.
+    pub requests: u64,
+    /// Requests a second.
+    pub per_second: f64,
+    /// Requests that failed: socket errors, time-outs, statuses other than 2xx and 3xx.
+    pub failed: u64,
+}
+
+/// Reads wrk's report.
+///
+/// # Errors
+///
+/// If it is not understood.
+pub fn load(report: &str) -> Result<Load> {
+    let mut load = Load::default();
+    for line in report.lines().map(str::trim) {
+        if let Some(rest) = line.strip_prefix("Socket errors:") {
+            load.failed += numbers(rest).sum::<u64>();
+        } else if let Some(rest) = line.strip_prefix("Non-2xx or 3xx responses:") {
+            load.failed += numbers(rest).sum::<u64>();
+        } else if let Some(rest) = line.strip_prefix("Requests/sec:") {
+            load.per_second = rest.trim().parse().context("wrk's rate")?;
+        } else if let Some((requests, _)) = line.split_once(" requests in ") {
+            load.requests = requests.trim().parse().context("wrk's count")?;
+        }
+    }
+    ensure!(load.requests > 0, "wrk had no answer: {report}");
+    Ok(load)
+}
+
+fn numbers(text: &str) -> impl Iterator<Item = u64> {
+    text.split([' ', ',']).filter_map(|word| word.parse().ok())
 }
 
 /// Families in words.

@@ -7,10 +7,10 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use netlab::{Process, ProcessBuilder};
-use nix::time::{ClockId, clock_gettime};
 
-use super::{Outcome, folder, stage::Stage, traffic};
+use super::{Outcome, folder, stage::Stage};
 use crate::{
+    lab::monotonic,
     peers,
     plan::{self, Family},
     poll,
@@ -67,7 +67,7 @@ pub fn churn(stage: &mut Stage) -> Result<Outcome> {
     let mut loads = Vec::new();
     for process in [&mut kept, &mut fresh] {
         process.wait(Duration::from_secs(15))?;
-        loads.push(traffic::load(&process.log())?);
+        loads.push(peers::load(&process.log())?);
     }
     let requests: u64 = loads.iter().map(|load| load.requests).sum();
     let failed: u64 = loads.iter().map(|load| load.failed).sum();
@@ -82,11 +82,6 @@ pub fn churn(stage: &mut Stage) -> Result<Outcome> {
     .figure("failed", failed)
     .figure("seconds_until_away", away.as_secs_f64())
     .figure("seconds_until_back", back.as_secs_f64()))
-}
-
-/// Time by the clock that stamps frames.
-fn monotonic() -> Result<Duration> {
-    Ok(clock_gettime(ClockId::CLOCK_MONOTONIC)?.into())
 }
 
 /// The lease is withdrawn under UDP load; the last frame's stamp tells when traffic stopped.
@@ -104,13 +99,13 @@ pub fn lease(stage: &mut Stage) -> Result<Outcome> {
         stage.delivered().is_ok_and(|stamp| stamp.frames > before + 1000)
     })?;
 
-    let asked = monotonic()?;
+    let asked = monotonic();
     stage.node.spkctl(&["node", "lease", "close"])?;
-    let answered = monotonic()?;
+    let answered = monotonic();
     let mut last = stage.delivered()?;
     let deadline = Instant::now() + Duration::from_secs(5);
     // Silence is a state: the newest stamp lies QUIET in the past.
-    while monotonic()?.saturating_sub(last.last) < QUIET {
+    while monotonic().saturating_sub(last.last) < QUIET {
         ensure!(Instant::now() < deadline, "frames still arrive 5 s after the lease was withdrawn");
         thread::sleep(Duration::from_millis(20));
         last = stage.delivered()?;

@@ -60,43 +60,6 @@ fn counts(answers: &BTreeMap<String, u32>) -> String {
     answers.iter().map(|(name, number)| format!("{name} {number}x")).collect::<Vec<_>>().join(", ")
 }
 
-/// What wrk says of a run.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Load {
-    /// Requests answered.
-    pub requests: u64,
-    /// Requests a second.
-    pub per_second: f64,
-    /// Requests that failed: socket errors, time-outs, statuses other than 2xx and 3xx.
-    pub failed: u64,
-}
-
-/// Reads wrk's report.
-///
-/// # Errors
-///
-/// If it is not understood.
-pub fn load(report: &str) -> Result<Load> {
-    let mut load = Load::default();
-    for line in report.lines().map(str::trim) {
-        if let Some(rest) = line.strip_prefix("Socket errors:") {
-            load.failed += numbers(rest).sum::<u64>();
-        } else if let Some(rest) = line.strip_prefix("Non-2xx or 3xx responses:") {
-            load.failed += numbers(rest).sum::<u64>();
-        } else if let Some(rest) = line.strip_prefix("Requests/sec:") {
-            load.per_second = rest.trim().parse().context("wrk's rate")?;
-        } else if let Some((requests, _)) = line.split_once(" requests in ") {
-            load.requests = requests.trim().parse().context("wrk's count")?;
-        }
-    }
-    ensure!(load.requests > 0, "wrk had no answer: {report}");
-    Ok(load)
-}
-
-fn numbers(text: &str) -> impl Iterator<Item = u64> {
-    text.split([' ', ',']).filter_map(|word| word.parse().ok())
-}
-
 /// Keep-alive load by wrk.
 ///
 /// # Errors
@@ -106,7 +69,7 @@ pub fn tcp_keepalive(stage: &mut Stage) -> Result<Outcome> {
     let url = format!("http://{}/", plan::web(Family::V4));
     let seconds = format!("{WRK_SECONDS}s");
     let report = stage.client().run("wrk", ["-t1", "-c24", "-d", &seconds, &url])?;
-    let load = load(&report)?;
+    let load = peers::load(&report)?;
     ensure!(load.failed == 0, "{} of {} requests failed", load.failed, load.requests);
     let tables = stage.tables()?;
     let members: BTreeMap<String, u32> = tables
