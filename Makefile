@@ -15,8 +15,8 @@ clean-machine: ## undo what `make setup` did on this machine
 demo: setup ## show the whole thing on this machine; KEEP=1 leaves it running
 	@KEEP=$(KEEP) tests/setup/suite.sh show
 
-test: setup ## all suites: pure, dpdk, lab, demo
-	@tests/setup/suite.sh $(SUITES)
+test: setup ## lints and all suites: pure, dpdk, lab, demo
+	@tests/setup/suite.sh check $(SUITES)
 
 test-pure: setup ## decisions only: no device, no socket, no clock
 	@tests/setup/suite.sh pure
