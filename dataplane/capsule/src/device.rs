@@ -191,6 +191,18 @@ pub enum PortKind {
         /// Bytes of one buffer, 64 to 16,384; DPDK's default is 2,048.
         buffer_bytes: u16,
     },
+    /// The client of another process's [`PortKind::Memif`]: for generators, not for the data plane,
+    /// since a client may die with its server.
+    MemifClient {
+        /// The server's socket: an abstract name unless `file`.
+        socket: PathBuf,
+        /// Whether `socket` is a file.
+        file: bool,
+        /// Interface number on the socket.
+        id: u32,
+        /// Whether the server reads and writes this process's packet buffers in place.
+        zero_copy: bool,
+    },
     /// A ring whose output is its own input.
     RingLoopback,
     /// One end of a pair of rings in this process: what one end sends, the other receives.
@@ -235,6 +247,7 @@ impl PortKind {
             Self::AfPacket { .. } => "af_packet",
             Self::Tap { .. } => "tap",
             Self::Memif { .. } => "memif",
+            Self::MemifClient { .. } => "memif-client",
             Self::RingLoopback => "ring",
             Self::RingPair { .. } => "ring-pair",
             Self::Null { .. } => "null",
@@ -251,6 +264,7 @@ impl PortKind {
             Self::Pci { .. }
             | Self::Tap { .. }
             | Self::Memif { .. }
+            | Self::MemifClient { .. }
             | Self::RingLoopback
             | Self::RingPair { .. }
             | Self::Null { .. }
@@ -268,6 +282,7 @@ impl PortKind {
             Self::AfPacket { .. } => &[Right::NetRaw],
             Self::Tap { .. } => &[Right::NetAdmin],
             Self::Memif { .. }
+            | Self::MemifClient { .. }
             | Self::RingLoopback
             | Self::RingPair { .. }
             | Self::Null { .. }
@@ -284,7 +299,7 @@ impl PortKind {
             Self::AfXdp { .. } => &["librte_net_af_xdp"],
             Self::AfPacket { .. } => &["librte_net_af_packet"],
             Self::Tap { .. } => &["librte_net_tap"],
-            Self::Memif { .. } => &["librte_net_memif"],
+            Self::Memif { .. } | Self::MemifClient { .. } => &["librte_net_memif"],
             Self::RingLoopback | Self::RingPair { .. } => &["librte_net_ring"],
             Self::Null { .. } => &["librte_net_null"],
             Self::Pcap { .. } => &["librte_net_pcap"],
@@ -304,7 +319,7 @@ impl PortKind {
             Self::AfXdp { .. } => "net_af_xdp",
             Self::AfPacket { .. } => "net_af_packet",
             Self::Tap { .. } => "net_tap",
-            Self::Memif { .. } => "net_memif",
+            Self::Memif { .. } | Self::MemifClient { .. } => "net_memif",
             Self::RingLoopback | Self::RingPair { .. } => "net_ring",
             Self::Null { .. } => "net_null",
             Self::Pcap { .. } => "net_pcap",
@@ -322,6 +337,7 @@ impl PortKind {
             Self::Memif { buffer_bytes, .. } => Some(u32::from(*buffer_bytes)),
             Self::Pci { .. }
             | Self::Tap { .. }
+            | Self::MemifClient { .. }
             | Self::RingLoopback
             | Self::RingPair { .. }
             | Self::Null { .. }
@@ -364,6 +380,14 @@ impl PortKind {
                 format!(
                     "role=server,id={id},socket={socket},socket-abstract={kind},rsize={log2},\
                      bsize={bytes}"
+                )
+            }
+            Self::MemifClient { socket, file, id, zero_copy } => {
+                let kind = if *file { "no" } else { "yes" };
+                let copies = if *zero_copy { "yes" } else { "no" };
+                let socket = path(socket)?;
+                format!(
+                    "role=client,id={id},socket={socket},socket-abstract={kind},zero-copy={copies}"
                 )
             }
             Self::Null { frame_bytes, copy } => {

@@ -26,6 +26,8 @@
 //! runs, and [`Eal::shutdown`] refuses while a handle or a packet is out.
 //! Sources: DPDK 22.11 Programmer's Guide and API reference.
 
+#[cfg(feature = "counting-allocator")]
+mod allocator;
 mod capability;
 mod device;
 mod eal;
@@ -41,6 +43,8 @@ mod right;
 mod stats;
 mod tsc;
 
+#[cfg(feature = "counting-allocator")]
+pub use allocator::CountingAllocator;
 pub use capability::{Capabilities, SoftwareWork};
 pub use device::{DeviceArgumentError, InterfaceName, PciAddress, PortKind, RingEnd};
 pub use eal::{Eal, EalBuilder, EalError, Memory, ShutdownError};

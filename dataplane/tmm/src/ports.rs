@@ -162,6 +162,7 @@ const fn several_queues(kind: &PortKind) -> bool {
         | PortKind::VirtioUser { .. } => true,
         PortKind::Tap { .. }
         | PortKind::Memif { .. }
+        | PortKind::MemifClient { .. }
         | PortKind::RingLoopback
         | PortKind::RingPair { .. }
         | PortKind::Null { .. }

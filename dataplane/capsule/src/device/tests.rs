@@ -40,7 +40,9 @@ fn each_kind_gives_its_driver_name_and_arguments() {
         repeat: true,
     };
     let virtio = PortKind::VirtioUser { socket: "/run/v".into(), server: true };
-    let cases: [(&PortKind, &str, &str); 6] = [
+    let client = PortKind::MemifClient { socket: "tmm".into(), file: true, id: 3, zero_copy: true };
+    let cases: [(&PortKind, &str, &str); 7] = [
+        (&client, "net_memif_1.1", "role=client,id=3,socket=tmm,socket-abstract=no,zero-copy=yes"),
         (&xdp, "net_af_xdp_1.1", "iface=v0,start_queue=0,queue_count=2"),
         (
             &packet,

@@ -112,6 +112,7 @@ fn precheck(spec: &PortSpec) -> Result<Option<InterfaceState>, PortError> {
         PortKind::Pcap { input: Some(input), .. } => readable(&port, input).map(|()| None),
         PortKind::Pcap { input: None, .. }
         | PortKind::Memif { .. }
+        | PortKind::MemifClient { .. }
         | PortKind::RingLoopback
         | PortKind::RingPair { .. }
         | PortKind::Null { .. }
@@ -178,6 +179,7 @@ impl Setup<'_> {
             | PortKind::AfPacket { .. }
             | PortKind::Tap { .. }
             | PortKind::Memif { .. }
+            | PortKind::MemifClient { .. }
             | PortKind::RingLoopback
             | PortKind::Null { .. }
             | PortKind::Pcap { .. }
@@ -387,6 +389,7 @@ impl Setup<'_> {
             PortKind::AfPacket { .. }
             | PortKind::Tap { .. }
             | PortKind::Memif { .. }
+            | PortKind::MemifClient { .. }
             | PortKind::RingLoopback
             | PortKind::RingPair { .. }
             | PortKind::Null { .. }
@@ -405,9 +408,9 @@ impl Setup<'_> {
             PortKind::AfXdp { interface, .. }
             | PortKind::AfPacket { interface }
             | PortKind::Tap { interface } => interface.to_string(),
-            PortKind::Memif { socket, .. } | PortKind::VirtioUser { socket, .. } => {
-                socket.display().to_string()
-            }
+            PortKind::Memif { socket, .. }
+            | PortKind::MemifClient { socket, .. }
+            | PortKind::VirtioUser { socket, .. } => socket.display().to_string(),
             PortKind::RingLoopback
             | PortKind::RingPair { .. }
             | PortKind::Null { .. }
