@@ -21,6 +21,13 @@ pub struct Traffic {
 }
 
 impl Traffic {
+    /// Adds another sum.
+    #[inline]
+    pub const fn merge(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+    }
+
     /// Counts one frame of `bytes`.
     #[inline]
     pub const fn add(&mut self, bytes: usize) {
@@ -226,6 +233,36 @@ impl Counters {
         }
         if let Some(vlan) = self.vlans.get_mut(usize::from(vlan.0)) {
             vlan.queued.add(bytes);
+        }
+    }
+
+    /// Counts `traffic` received on `vlan`.
+    #[inline]
+    pub(crate) fn vlan_received_all(&mut self, vlan: VlanSlot, traffic: Traffic) {
+        if let Some(vlan) = self.vlans.get_mut(usize::from(vlan.0)) {
+            vlan.received.merge(traffic);
+        }
+    }
+
+    /// Counts `traffic` put into the transmit queue of `port` on `vlan`.
+    #[inline]
+    pub(crate) fn sent_all(&mut self, port: PortId, vlan: VlanSlot, traffic: Traffic) {
+        self.queued += traffic.packets;
+        if let Some(port) = self.ports.get_mut(usize::from(port.0)) {
+            port.queued.merge(traffic);
+        }
+        if let Some(vlan) = self.vlans.get_mut(usize::from(vlan.0)) {
+            vlan.queued.merge(traffic);
+        }
+    }
+
+    /// Takes back what [`Counters::sent_all`] counted of a frame that found its queue full.
+    pub(crate) fn not_queued(&mut self, port: PortId, vlan: VlanSlot, bytes: usize) {
+        self.queued -= 1;
+        let port = self.ports.get_mut(usize::from(port.0));
+        for row in port.into_iter().chain(self.vlans.get_mut(usize::from(vlan.0))) {
+            row.queued.packets -= 1;
+            row.queued.bytes -= bytes as u64;
         }
     }
 

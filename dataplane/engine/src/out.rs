@@ -175,6 +175,18 @@ impl<B> Outbox<B> {
         }
     }
 
+    /// Queues all of `bufs`, or leaves them all if they do not fit or the port does not exist.
+    #[inline]
+    pub(crate) fn append(&mut self, port: PortId, bufs: &mut Vec<B>) -> bool {
+        match self.ports.get_mut(usize::from(port.0)) {
+            Some(queue) if queue.len() + bufs.len() <= self.capacity => {
+                queue.append(bufs);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Queues something for a worker, or gives it back if the queue is full.
     pub(crate) fn hand(&mut self, worker: u16, handed: Handed<B>) -> Result<(), Handed<B>> {
         match self.workers.get_mut(usize::from(worker)) {

@@ -202,6 +202,11 @@ impl<P: PacketPool> Worker<P> {
         &self.flows
     }
 
+    /// Asks for the volumes of open flows; the next ticks gather them into [`Flows::usages`].
+    pub const fn ask_volumes(&mut self) {
+        self.flows.ask_volumes();
+    }
+
     /// The neighbourhood of this worker.
     #[must_use]
     pub const fn net(&self) -> &Net<P::Buf> {

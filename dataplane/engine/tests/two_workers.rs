@@ -1,0 +1,123 @@
+//! Two workers: packets reach their owner once, and both know every neighbour.
+
+mod rig;
+
+use std::net::Ipv4Addr;
+
+use rig::craft::{CLIENT, SERVER};
+use rig::{Rig, spec};
+use tmm_config::Spec;
+use tmm_config::spec::MonitorKind;
+use tmm_engine::{DropReason, Handed};
+use tmm_wire::Protocol;
+use tmm_wire::buffer::HeapBuf;
+
+fn config() -> Spec {
+    let mut spec = spec::vlans();
+    spec::listen(&mut spec, Protocol::Udp, "192.0.2.10:53", &["10.2.0.11:5353"]);
+    spec
+}
+
+fn pair(spec: &Spec) -> [Rig; 2] {
+    [0, 1].map(|worker| {
+        Rig::with(spec, |setup| {
+            setup.worker = worker;
+            setup.workers = 2;
+        })
+    })
+}
+
+/// Moves what `from` handed over into `to`; gives what comes out there.
+fn pass(rigs: &mut [Rig; 2], from: usize) -> Vec<rig::Seen> {
+    let handed: Vec<_> = rigs[from].handed.drain(..).map(|(_, item)| item).collect();
+    rigs[1 - from].take_handed(handed)
+}
+
+#[test]
+fn each_flow_is_served_by_its_owner_wherever_its_packets_arrive() {
+    let mut rigs = pair(&config());
+    for from in [0, 1] {
+        rigs[from].tick();
+        pass(&mut rigs, from);
+    }
+    rigs[0].introduce(&SERVER, "10.2.0.11");
+    pass(&mut rigs, 0);
+    let mut here = 0;
+    for port in 1000..1100 {
+        let frame = CLIENT.udp(&format!("10.1.0.100:{port}"), "192.0.2.10:53", b"query");
+        let direct = rigs[0].send(&CLIENT, frame).len();
+        let moved = pass(&mut rigs, 0).len();
+        assert_eq!(direct + moved, 1, "port {port}");
+        here += direct;
+    }
+    assert!((20..80).contains(&here), "{here} of 100 on worker 0");
+    let counters = rigs.each_ref().map(|rig| rig.worker.counters().clone());
+    assert_eq!(counters[0].handed_out, counters[1].handed_in);
+    assert_eq!(rigs[0].worker.flows().len() + rigs[1].worker.flows().len(), 100);
+}
+
+#[test]
+fn what_one_worker_learns_of_a_neighbour_the_other_knows() {
+    let mut rigs = pair(&config());
+    // Only worker 1 needs the member; the answer to its question reaches worker 0.
+    let mut frames = (1000..1100)
+        .map(|port| CLIENT.udp(&format!("10.1.0.100:{port}"), "192.0.2.10:53", b"query"));
+    while rigs[1].worker.counters().held == 0 {
+        let frame = frames.next().expect("a flow of worker 1");
+        rigs[1].send(&CLIENT, frame);
+        rigs[1].handed.clear();
+    }
+    let reply = SERVER.arp_reply(Ipv4Addr::new(10, 2, 0, 11), Ipv4Addr::new(10, 2, 0, 2));
+    assert_eq!(rigs[0].send(&SERVER, reply).len(), 0);
+    let released = pass(&mut rigs, 0);
+    assert_eq!((released.len(), released[0].dst_mac), (1, SERVER.mac));
+}
+
+#[test]
+fn a_handed_packet_is_not_handed_again() {
+    let mut rigs = pair(&config());
+    for port in 1000..1020 {
+        let frame = CLIENT.udp(&format!("10.1.0.100:{port}"), "192.0.2.10:53", b"query");
+        let buf = HeapBuf::new(&frame);
+        rigs[0].take_handed(vec![Handed::Frame { buf, port: tmm_wire::PortId(0) }]);
+    }
+    assert_eq!(rigs[0].worker.counters().handed_in, 20);
+    assert_eq!(rigs[0].worker.counters().handed_out, 0);
+}
+
+#[test]
+fn a_full_ring_drops_and_counts() {
+    let mut rigs = pair(&config());
+    let frames = (0..4000).map(|n| {
+        HeapBuf::new(&CLIENT.udp(&format!("10.1.0.100:{}", 1000 + n), "192.0.2.10:53", b"q"))
+    });
+    rigs[0].burst_of(0, frames.collect());
+    assert!(rigs[0].drops(DropReason::HandOverFull) > 0);
+}
+
+#[test]
+fn probes_leave_from_worker_zero_alone_and_only_from_ports_whose_answers_it_owns() {
+    let mut spec = config();
+    spec.pools[0].monitors = vec![spec::monitor(MonitorKind::Tcp)];
+    let mut rigs = pair(&spec);
+    for rig in &mut rigs {
+        rig.tick();
+        rig.introduce(&SERVER, "10.2.0.11");
+    }
+    for _ in 0..20 {
+        let probes: Vec<_> = rigs[0].advance(5000).into_iter().filter(rig::Seen::is_ip).collect();
+        for probe in probes.iter().filter(|probe| probe.protocol() == 6) {
+            let flags = rig::craft::SYN | rig::craft::ACK;
+            let answer = rig::craft::Tcp { flags, seq: 1, ack: probe.tcp_seq() + 1, payload: &[] };
+            let frame = SERVER.tcp(&probe.to(), &probe.from(), answer);
+            // It arrives at the other worker, which hands it to its owner.
+            assert_eq!(rigs[1].send(&SERVER, frame), []);
+            assert_eq!(pass(&mut rigs, 1).len(), 2, "worker 0 completes the handshake");
+        }
+        rigs[0].handed.clear();
+    }
+    assert_eq!(
+        rigs[1].advance(20_000).iter().filter(|f| f.is_ip() && f.protocol() == 6).count(),
+        0
+    );
+}
