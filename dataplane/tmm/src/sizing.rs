@@ -17,6 +17,9 @@ pub struct Demand {
     pub queue_pairs: u32,
     /// Bytes of frame in one packet buffer.
     pub frame_room: u16,
+    /// Whether packet buffers lie in hugepages. On ordinary pages of 4 KiB DPDK lets no buffer
+    /// cross a page, if one fits.
+    pub hugepages: bool,
     /// Flows of each IP version: `flows` of `tmm.yaml`.
     pub flows: u32,
     /// Bytes of the flow tables of all workers.
@@ -96,9 +99,15 @@ impl fmt::Display for Plan {
 }
 
 impl Demand {
-    /// Bytes of one packet buffer: descriptor, the mempool's header, headroom, frame.
+    /// Bytes of one packet buffer: descriptor, the mempool's header, headroom, frame, and what is
+    /// lost at the end of its page.
     fn packet_bytes(&self) -> u64 {
-        192 + 128 + u64::from(self.frame_room)
+        let bytes = 192 + 128 + u64::from(self.frame_room);
+        match PAGE.checked_div(bytes) {
+            _ if self.hugepages => bytes,
+            Some(fit @ 1..) => PAGE / fit,
+            _ => bytes.next_multiple_of(PAGE),
+        }
     }
 
     /// Rings, queues and control structures of DPDK and its drivers.
@@ -144,6 +153,8 @@ pub fn plan(demand: &Demand) -> Result<Plan, SizingError> {
 }
 
 const MIB: u64 = 1 << 20;
+/// Bytes of an ordinary page.
+const PAGE: u64 = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -156,6 +167,7 @@ mod tests {
             ports: 2,
             queue_pairs: 2,
             frame_room: 2048,
+            hugepages: true,
             flows: 65_536,
             flow_bytes: 65_536 * 356,
             available: None,
@@ -201,5 +213,7 @@ mod tests {
         let plan = plan(&demand()).unwrap();
         assert_eq!(plan.packets, 16_383);
         assert_eq!(plan.eal_mib, 45);
+        let plain = super::plan(&Demand { hugepages: false, ..demand() }).unwrap();
+        assert_eq!(plain.eal_mib, 64 + 8, "4 KiB for each buffer");
     }
 }

@@ -108,6 +108,7 @@ pub fn start(settings: &Settings) -> Result<DataPlane, StartError> {
         ports: narrow(kinds.len()),
         queue_pairs: narrow(kinds.len() * workers),
         frame_room: ports::frame_room(&kinds),
+        hugepages: file.hugepages,
         flows: file.flows,
         flow_bytes: Flows::bytes_for(&flows) as u64 * workers as u64,
         available: available_memory(),

@@ -1,0 +1,219 @@
+//! Starts the real `tmm` with certificates, a key and a directory of its own.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use netlab::{Namespace, Process, ProcessBuilder};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair,
+};
+use spk_entitlement::{Authority, Class, LeaseKey, Occasion, Verdict};
+use tmm_rpc::proto::{GateReply, HelloRequest, LeaseRequest};
+use tmm_rpc::{TlsMaterial, TmmClient};
+use tonic::transport::Channel;
+
+pub type Client = TmmClient<Channel>;
+
+pub const POD: &str = "0f3b6c1e-6f0e-4b52-9d0a-6d6b8f6f3a11";
+pub const NAMESPACE: &str = "spk-core";
+
+/// A CA and what it signed.
+pub struct Ca(CertifiedIssuer<'static, KeyPair>);
+
+impl Ca {
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.distinguished_name.push(DnType::CommonName, "ca");
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    pub fn pem(&self) -> Vec<u8> {
+        self.0.pem().into_bytes()
+    }
+
+    /// A certificate and its key, for a server with these names or, without any, a client.
+    pub fn sign(&self, names: &[&str]) -> (Vec<u8>, Vec<u8>) {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let usage = if names.is_empty() {
+            ExtendedKeyUsagePurpose::ClientAuth
+        } else {
+            ExtendedKeyUsagePurpose::ServerAuth
+        };
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "f5net.com");
+        params.extended_key_usages.push(usage);
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        (certificate.pem().into_bytes(), key.serialize_pem().into_bytes())
+    }
+
+    /// A client of this CA that trusts `server`'s.
+    pub fn client(&self, server: &Self) -> TlsMaterial {
+        let (certificate, key) = self.sign(&[]);
+        TlsMaterial::from_pem(server.pem(), certificate, key)
+    }
+}
+
+/// How a TMM is started.
+pub struct Setup {
+    pub directory: tempfile::TempDir,
+    pub ca: Ca,
+    pub key: LeaseKey,
+    pub address: IpAddr,
+    pub ports: String,
+    pub memory: u32,
+    pub flows: u32,
+    pub server_names: Vec<&'static str>,
+    pub has_anchor: bool,
+    pub environment: Vec<(&'static str, String)>,
+}
+
+/// A running TMM.
+pub struct Tmm {
+    pub process: Process,
+    pub listen: SocketAddr,
+    pub probes: SocketAddr,
+    tls: TlsMaterial,
+    pub authority: Authority,
+    pub setup: Setup,
+}
+
+impl Setup {
+    /// One port that receives nothing, ordinary pages, addresses that no other test has.
+    pub fn new() -> Self {
+        static NEXT: AtomicU8 = AtomicU8::new(4);
+        let [high, low] = (std::process::id() as u16).to_be_bytes();
+        // 127.0.0.0/24 is for people who run the product.
+        let address = Ipv4Addr::new(127, high | 0x80, low, NEXT.fetch_add(1, Ordering::Relaxed));
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            ca: Ca::new(),
+            key: LeaseKey::from_seed([1; 32]).unwrap(),
+            address: IpAddr::V4(address),
+            ports: r#"[{"name":"1.1","kind":"ring"}]"#.to_owned(),
+            memory: 64,
+            flows: 1024,
+            server_names: vec!["grpc-svc"],
+            has_anchor: true,
+            environment: vec![
+                ("POD_NAME", "f5-tmm-0".to_owned()),
+                ("POD_UID", POD.to_owned()),
+                ("POD_NAMESPACE", NAMESPACE.to_owned()),
+                ("PAL_CPU_SET", "0".to_owned()),
+            ],
+        }
+    }
+
+    pub fn write(&self) {
+        let (certificate, key) = self.ca.sign(&self.server_names);
+        let file = |name: &str, bytes: &[u8]| {
+            let path = self.directory.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        };
+        file("certs/ca_root.crt", &self.ca.pem());
+        file("certs/grpc-svc.crt", &certificate);
+        file("keys/grpc-svc.key", &key);
+        if self.has_anchor {
+            file("license/jwks.json", self.key.jwks().to_json().as_bytes());
+        }
+        let Self { address, ports, memory, flows, .. } = self;
+        let yaml = format!(
+            "clusterUid: c\nlisten: {address}:8750\nprobes: {address}:8081\n\
+             metrics: {address}:9090\nmemory: {memory}\nhugepages: false\nflows: {flows}\n\
+             drainSeconds: 1\nports: {ports}\n"
+        );
+        file("tmm.yaml", yaml.as_bytes());
+    }
+
+    /// The command; in `namespace` if there is one.
+    pub fn command(&self, namespace: Option<&Namespace>) -> Command {
+        let program = env!("CARGO_BIN_EXE_tmm");
+        let mut command = match namespace {
+            Some(namespace) => namespace.command(program),
+            None => Command::new(program),
+        };
+        command.arg("--config").arg(self.directory.path());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Starts it and waits until it says so.
+    pub fn start(self, namespace: Option<&Namespace>) -> Tmm {
+        self.write();
+        let mut process = ProcessBuilder::new("tmm", self.command(namespace))
+            .spawn(self.directory.path())
+            .unwrap();
+        process.wait_for(Duration::from_secs(20), |log| log.contains(": 2a000001:5:")).unwrap();
+        Tmm {
+            process,
+            listen: SocketAddr::new(self.address, 8750),
+            probes: SocketAddr::new(self.address, 8081),
+            tls: self.ca.client(&self.ca),
+            authority: Authority::new(
+                LeaseKey::from_seed([1; 32]).unwrap(),
+                uuid::Uuid::from_u128(1),
+                1,
+            ),
+            setup: self,
+        }
+    }
+}
+
+impl Tmm {
+    /// A client with a good certificate.
+    pub async fn client(&self) -> Client {
+        TmmClient::to(self.listen, &self.tls).await.unwrap()
+    }
+
+    /// Opens the gate.
+    pub async fn open(&mut self, client: &mut Client) -> GateReply {
+        let nonce = nonce(client).await;
+        let jws = self.authority.open(NAMESPACE, POD, &nonce, &allow());
+        lease(client, jws).await
+    }
+
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+}
+
+pub async fn nonce(client: &mut Client) -> [u8; 16] {
+    let hello = client.hello(HelloRequest {}).await.unwrap().into_inner();
+    hello.nonce.try_into().unwrap()
+}
+
+pub async fn lease(client: &mut Client, jws: String) -> GateReply {
+    client.lease(LeaseRequest { jws }).await.unwrap().into_inner()
+}
+
+/// A statement of now that allows traffic.
+pub fn allow() -> Occasion {
+    Occasion {
+        class: Class::Trial,
+        verdict: Verdict::Allow,
+        reason: "verified".to_owned(),
+        iat: SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs(),
+        ttl: 183,
+        ends: None,
+    }
+}
+
+/// Files that must not be left behind by a killed process.
+pub fn hugepage_files() -> Vec<PathBuf> {
+    let list = |path: &Path| {
+        std::fs::read_dir(path)
+            .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+            .unwrap_or_default()
+    };
+    list(Path::new("/dev/hugepages"))
+}

@@ -1,0 +1,194 @@
+//! Starting, refusing to start, mTLS, applying, ending.
+
+mod rig;
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use rig::{Ca, Setup};
+use tmm_config::Spec;
+use tmm_rpc::proto::{ApplyRequest, HelloRequest, StatisticsRequest, WatchReportsRequest};
+use tmm_rpc::{TlsMaterial, TmmClient};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+/// OPS-110: the client is of the server's CA and asks for the name `grpc-svc`; a client of another
+/// CA, one without a certificate and a server of another name are refused.
+#[tokio::test]
+async fn only_a_client_of_the_ca_that_asks_for_grpc_svc_is_served() {
+    let tmm = Setup::new().start(None);
+    tmm.client().await.hello(HelloRequest {}).await.unwrap();
+
+    let ca = &tmm.setup.ca;
+    let stranger = Ca::new().client(ca);
+    let nobody = {
+        // A certificate for servers is none for clients.
+        let (certificate, key) = ca.sign(&["grpc-svc"]);
+        TlsMaterial::from_pem(ca.pem(), certificate, key)
+    };
+    for tls in [stranger, nobody] {
+        let refused = match TmmClient::to(tmm.listen, &tls).await {
+            Ok(mut client) => client.hello(HelloRequest {}).await.is_err(),
+            Err(_) => true,
+        };
+        assert!(refused);
+    }
+    let anonymous = tonic::transport::ClientTlsConfig::new()
+        .ca_certificate(tonic::transport::Certificate::from_pem(ca.pem()))
+        .domain_name("grpc-svc");
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("https://{}", tmm.listen))
+        .unwrap()
+        .tls_config(anonymous)
+        .unwrap();
+    let refused = match endpoint.connect().await {
+        Ok(channel) => TmmClient::new(channel).hello(HelloRequest {}).await.is_err(),
+        Err(_) => true,
+    };
+    assert!(refused);
+
+    let mut misnamed = Setup::new();
+    misnamed.server_names = vec!["another-svc"];
+    let tmm = misnamed.start(None);
+    let tls = tmm.setup.ca.client(&tmm.setup.ca);
+    assert!(TmmClient::to(tmm.listen, &tls).await.is_err());
+}
+
+fn spec(generation: u64) -> Spec {
+    Spec { generation, ..Spec::default() }
+}
+
+/// OPS-134: a snapshot with invalid parts is refused whole, all its errors are listed, and the one
+/// before runs on.
+#[tokio::test]
+async fn a_refused_snapshot_leaves_the_running_one_and_lists_all_errors() {
+    let tmm = Setup::new().start(None);
+    let mut client = tmm.client().await;
+    assert_eq!(get(&tmm, "/readyz").await.0, 503);
+    let good = client.apply(ApplyRequest::new(&spec(1))).await.unwrap().into_inner();
+    assert_eq!((good.accepted, good.running), (true, 1));
+    assert_eq!(get(&tmm, "/readyz").await.0, 200);
+
+    let mut bad = spec(2);
+    for (id, tag) in [("a", 5000), ("b", 4095)] {
+        bad.vlans.push(tmm_config::spec::VlanSpec {
+            id: id.to_owned(),
+            name: id.to_owned(),
+            tag,
+            interfaces: vec!["1.1".to_owned()],
+            mtu: 1500,
+            self_v4: Vec::new(),
+            prefix_v4: 0,
+            self_v6: Vec::new(),
+            prefix_v6: 0,
+            auto_lasthop: true,
+            allowed_services: Vec::new(),
+        });
+    }
+    let refused = client.apply(ApplyRequest::new(&bad)).await.unwrap().into_inner();
+    assert_eq!((refused.accepted, refused.generation, refused.running), (false, 2, 1));
+    let paths: Vec<&str> = refused.errors.iter().map(|error| error.path.as_str()).collect();
+    assert!(paths.len() >= 2, "{paths:?}");
+    let log = tmm.log();
+    assert!(log.contains("Configuration 1 applied"), "{log}");
+    assert!(log.contains("Configuration 2 refused: "), "{log}");
+
+    let mut follow = client.watch_reports(WatchReportsRequest {}).await.unwrap().into_inner();
+    let report = follow.message().await.unwrap().unwrap();
+    assert_eq!(report.generation, 1);
+    assert_eq!(report.interfaces[0].name, "1.1");
+}
+
+#[tokio::test]
+async fn statistics_and_metrics_show_the_same_tables() {
+    let tmm = Setup::new().start(None);
+    let mut client = tmm.client().await;
+    let request = StatisticsRequest { tables: vec!["drop_stat".to_owned()] };
+    let reply = client.statistics(request).await.unwrap().into_inner();
+    let drops = &reply.tables[0];
+    assert_eq!((reply.tables.len(), drops.name.as_str()), (1, "drop_stat"));
+    assert!(drops.rows.iter().any(|row| drops.text_at(row, "reason") == Some("license_closed")));
+    let (status, text) = get_metrics(&tmm).await;
+    assert_eq!(status, 200);
+    for row in &drops.rows {
+        let reason = drops.text_at(row, "reason").unwrap();
+        assert!(text.contains(&format!("f5_drop_packets_total{{reason=\"{reason}\"}}")), "{text}");
+    }
+    assert!(text.contains("spk_license_gate_open 0"));
+    assert!(text.trim_end().ends_with("# EOF"));
+}
+
+/// OPS-426: tables that do not fit are refused at start, and the message shows the sum.
+#[test]
+fn too_little_memory_ends_the_start_with_the_sum() {
+    let mut setup = Setup::new();
+    setup.flows = 10_000_000;
+    setup.write();
+    let output = setup.command(None).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    for part in ["memory 64 MiB", "flow tables", "packet buffers", "= ", "lower `flows`"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn a_start_that_fails_names_the_fix() {
+    type Break = fn(&mut Setup);
+    let cases: [(Break, &str); 4] = [
+        (
+            |setup| setup.ports = r#"[{"name":"1.1","kind":"afPacket","device":"nosuch0"}]"#.into(),
+            "ip link",
+        ),
+        (|setup| setup.environment.retain(|(name, _)| *name != "POD_UID"), "POD_UID"),
+        (|setup| setup.environment.push(("TMM_LOG_LEVEL", "Loud".to_owned())), "Notice"),
+        (|setup| setup.ports = "[]".into(), "at least one port"),
+    ];
+    for (break_it, part) in cases {
+        let mut setup = Setup::new();
+        break_it(&mut setup);
+        setup.write();
+        let output = setup.command(None).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{part}");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let setup = Setup::new();
+    setup.write();
+    std::fs::remove_file(setup.path("keys/grpc-svc.key")).unwrap();
+    let output = setup.command(None).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("keys/grpc-svc.key"));
+}
+
+#[test]
+fn sigterm_ends_the_process_with_code_0_and_kill_leaves_no_file() {
+    let mut tmm = Setup::new().start(None);
+    tmm.process.signal(Signal::SIGTERM);
+    let status = tmm.process.wait(Duration::from_secs(10)).unwrap();
+    assert_eq!(status.code(), Some(0), "{}", tmm.log());
+    assert!(tmm.log().contains(": 2a000004:5: "));
+
+    let before = rig::hugepage_files();
+    let mut tmm = Setup::new().start(None);
+    tmm.process.signal(Signal::SIGKILL);
+    tmm.process.wait(Duration::from_secs(10)).unwrap();
+    assert_eq!(rig::hugepage_files(), before);
+}
+
+async fn get(tmm: &rig::Tmm, path: &str) -> (u16, String) {
+    http(tmm.probes, path).await
+}
+
+async fn get_metrics(tmm: &rig::Tmm) -> (u16, String) {
+    http(std::net::SocketAddr::new(tmm.listen.ip(), 9090), "/metrics").await
+}
+
+async fn http(address: std::net::SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: tmm\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    let status = text.split(' ').nth(1).unwrap().parse().unwrap();
+    let body = text.split_once("\r\n\r\n").unwrap().1.to_owned();
+    (status, body)
+}
