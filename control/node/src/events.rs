@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::controller::{EventRecord, Events};
+use crate::controller::{EventKind, EventRecord, Events};
 
 /// Bytes at which the file is rotated.
 pub const ROTATE_AT: u64 = 8 << 20;
@@ -102,12 +102,14 @@ impl EventFile {
 
 impl Events for EventFile {
     fn record(&mut self, event: EventRecord) {
-        tracing::info!(
-            reason = event.reason,
-            object = %event.object,
-            "{}",
-            event.text
-        );
+        match event.kind {
+            EventKind::Normal => {
+                tracing::info!(reason = event.reason, object = %event.object, "{}", event.text);
+            }
+            EventKind::Warning => {
+                tracing::warn!(reason = event.reason, object = %event.object, "{}", event.text);
+            }
+        }
         if let Err(error) = self.append(&event, Timestamp::now(), Instant::now()) {
             tracing::warn!(path = %self.path.display(), %error, "cannot write events");
         }

@@ -253,7 +253,11 @@ impl Keeper {
             restarts: self.restarts,
         });
         if !process.is_adopted() {
-            self.event(EventKind::Normal, "TmmStarted", format!("process {}", process.pid()));
+            self.event(
+                EventKind::Normal,
+                "TmmStarted",
+                format!("process {} was started", process.pid()),
+            );
         }
         let mut look = tokio::time::interval(LOG_INTERVAL);
         loop {
@@ -265,10 +269,11 @@ impl Keeper {
                 _ = look.tick() => self.log.bound(),
                 next = not_run(wish) => {
                     if next == Wish::Stop {
+                        let pid = process.pid();
                         process.stop(self.drain + KILL_AFTER).await;
                         identity::remove(&self.pid_file);
                         self.report.send_replace(PartState::Stopped);
-                        self.event(EventKind::Normal, "TmmStopped", String::from("stopped"));
+                        self.event(EventKind::Normal, "TmmStopped", format!("process {pid} was stopped"));
                     }
                     return None;
                 }

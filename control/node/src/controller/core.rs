@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use spk_api::ObjectId;
+use serde_json::Value;
 use spk_api::status::Status;
+use spk_api::{Kind, ObjectId};
 use spk_plan::delivery::Licence as Verdict;
 use spk_plan::{Delivery, Event, EventType, Inputs, Memory, Plan, Replica};
 
@@ -75,6 +76,8 @@ pub struct Core {
     targets: Vec<Target>,
     replicas: BTreeMap<u16, ReplicaFacts>,
     plan: Arc<Plan>,
+    /// Objects of before the restart that no plan has met yet.
+    known: BTreeSet<ObjectId>,
     statuses: BTreeMap<ObjectId, Status>,
     pods: Vec<PodStatus>,
     plan_due: Option<Instant>,
@@ -84,17 +87,18 @@ pub struct Core {
 }
 
 impl Core {
-    /// A machine that goes on from `memory`, as [`memory_of`] read it.
+    /// A machine that goes on from `before`.
     #[must_use]
-    pub fn new(settings: CoreSettings, memory: Memory) -> Self {
+    pub fn new(settings: CoreSettings, before: Remembered) -> Self {
         let mut plan = Plan::default();
-        plan.memory = memory;
+        plan.memory = before.memory;
         Self {
             settings,
             facts: None,
             targets: Vec::new(),
             replicas: BTreeMap::new(),
             plan: Arc::new(plan),
+            known: before.known,
             statuses: BTreeMap::new(),
             pods: Vec::new(),
             plan_due: None,
@@ -225,6 +229,14 @@ impl Core {
             self.outputs.push_back(Output::Keep(record));
         }
         for event in Event::between(&self.plan, &next) {
+            let met = event.reason == "Added" && self.known.remove(&event.object);
+            if !met {
+                self.outputs.push_back(Output::Event(record_of(event)));
+            }
+        }
+        for object in std::mem::take(&mut self.known) {
+            let message = format!("{object} was deleted");
+            let event = Event { object, kind: EventType::Normal, reason: "Deleted", message };
             self.outputs.push_back(Output::Event(record_of(event)));
         }
         let changed = next.generation() != self.plan.generation();
@@ -321,13 +333,36 @@ impl Core {
     }
 }
 
-/// Reads a record of [`Output::Keep`].
-///
-/// # Errors
-///
-/// The JSON error of a broken one.
-pub fn memory_of(record: &[u8]) -> Result<Memory, serde_json::Error> {
-    Memory::restore(serde_json::from_slice(record)?)
+/// What is known of the time before a restart.
+#[derive(Clone, Debug, Default)]
+pub struct Remembered {
+    memory: Memory,
+    /// Objects that were in force: they are not news.
+    known: BTreeSet<ObjectId>,
+}
+
+impl Remembered {
+    /// Reads a record of [`Output::Keep`].
+    ///
+    /// # Errors
+    ///
+    /// The JSON error of a broken one.
+    pub fn read(record: &[u8]) -> Result<Self, serde_json::Error> {
+        let value: Value = serde_json::from_slice(record)?;
+        let objects = value.get("objects").and_then(Value::as_array).into_iter().flatten();
+        let known = objects.filter_map(id_of).collect();
+        Ok(Self { memory: Memory::restore(value)?, known })
+    }
+}
+
+fn id_of(object: &Value) -> Option<ObjectId> {
+    let text = |value: &Value, name: &str| Some(value.get(name)?.as_str()?.to_owned());
+    let metadata = object.get("metadata")?;
+    Some(ObjectId {
+        kind: Kind::from_name(&text(object, "kind")?)?,
+        namespace: text(metadata, "namespace")?,
+        name: text(metadata, "name")?,
+    })
 }
 
 fn record_of(event: Event) -> EventRecord {

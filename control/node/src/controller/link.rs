@@ -11,7 +11,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use spk_plan::Plan;
 use tmm_rpc::{ConnectError, TlsError, TlsFiles, TmmClient, proto};
@@ -47,11 +47,20 @@ impl std::fmt::Debug for LinkContext {
 pub async fn keep(target: Target, mut context: LinkContext) {
     let mut pause = SHORTEST_PAUSE;
     let mut told = None;
+    let begun = Instant::now();
+    let mut answered = false;
     loop {
-        let error = match converse(&target, &mut context, &mut pause).await {
+        let error = match converse(&target, &mut context, &mut answered).await {
             Ok(never) => match never {},
             Err(error) => error,
         };
+        if std::mem::take(&mut answered) {
+            pause = SHORTEST_PAUSE;
+        } else if told.is_none() && begun.elapsed() < START_GRACE {
+            // A process that was just started is not silent yet.
+            tokio::time::sleep(pause).await;
+            continue;
+        }
         let cause = error.to_string();
         if told.as_ref() != Some(&cause) {
             let (ip, port) = (target.address.ip(), target.address.port());
@@ -125,7 +134,7 @@ impl LinkError {
 async fn converse(
     target: &Target,
     context: &mut LinkContext,
-    pause: &mut Duration,
+    answered: &mut bool,
 ) -> Result<Infallible, LinkError> {
     let tls = context.tls.load()?;
     let mut client = TmmClient::to(target.address, &tls).await?;
@@ -133,7 +142,7 @@ async fn converse(
     if hello.pod != target.uid {
         return Err(LinkError::OtherPod { found: hello.pod, wanted: target.uid.clone() });
     }
-    *pause = SHORTEST_PAUSE;
+    *answered = true;
     tracing::info!(boot = hello.boot_id, "{} answers", target.pod);
     let talk = Talk { target, context, client, configured: watch::channel(false).0 };
     talk.tell(News::Connected { boot_id: hello.boot_id }).await?;
@@ -306,6 +315,8 @@ fn root(error: &ConnectError) -> String {
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// A TMM that was just started may take this long to answer.
+const START_GRACE: Duration = Duration::from_secs(2);
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 /// Crds.md §4.2: a failed delivery is tried again every 2 s.
 const RETRY: Duration = Duration::from_secs(2);

@@ -12,7 +12,7 @@ use tmm_rpc::TlsFiles;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::core::{self, Core, CoreSettings, Input, Output};
+use super::core::{Core, CoreSettings, Input, Output, Remembered};
 use super::link::{self, LinkContext};
 use super::ports::{
     Actuator, EventKind, EventObject, EventRecord, Events, Facts, Licence, Now, Statuses, Target,
@@ -100,12 +100,12 @@ fn start<S: Statuses>(settings: CoreSettings, hands: &Hands<S>) -> Core {
         tracing::error!(%error, "the last accepted configuration is lost");
         None
     });
-    let memory = record.as_deref().map(core::memory_of);
-    let memory = memory.transpose().unwrap_or_else(|error| {
+    let before = record.as_deref().map(Remembered::read);
+    let before = before.transpose().unwrap_or_else(|error| {
         tracing::error!(%error, "the last accepted configuration is lost");
         None
     });
-    Core::new(settings, memory.unwrap_or_default())
+    Core::new(settings, before.unwrap_or_default())
 }
 
 /// Does what the machine says.

@@ -1,7 +1,7 @@
 //! Lines, once each, rotation.
 
 use super::*;
-use crate::controller::{EventKind, EventObject};
+use crate::controller::EventObject;
 
 fn event(text: &str) -> EventRecord {
     EventRecord {

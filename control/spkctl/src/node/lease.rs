@@ -7,7 +7,7 @@ use clap::Subcommand;
 use spk_node::layout::Layout;
 use spk_node::socket::{Answer, Request};
 
-use super::{Output, order, print_json, table};
+use super::{Output, emit, json, order, table};
 
 /// What to do with the gates.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Subcommand)]
@@ -31,11 +31,11 @@ pub(super) fn act(layout: &Layout, action: Action, output: Output) -> anyhow::Re
         bail!("spk-node gives another answer");
     };
     match output {
-        Output::Json => print_json(&lease)?,
+        Output::Json => emit(&json(&lease)?)?,
         Output::Table => {
             let authority = &lease.authority;
-            println!(
-                "Leases are {}: signed by spk-node's own key {}, epoch {}, {} so far.\n",
+            let head = format!(
+                "Leases are {}: signed by spk-node's own key {}, epoch {}, {} so far.\n\n",
                 authority.licence, authority.kid, authority.epoch, authority.seq
             );
             let rows: Vec<Vec<String>> = lease
@@ -49,7 +49,8 @@ pub(super) fn act(layout: &Layout, action: Action, output: Output) -> anyhow::Re
                     vec![gate.index.to_string(), gate.state.clone(), left, gate.reason.clone()]
                 })
                 .collect();
-            table::print(&["REPLICA", "GATE", "CLOSES IN", "REASON"], &rows);
+            let columns = ["REPLICA", "GATE", "CLOSES IN", "REASON"];
+            emit(&(head + &table::text(&columns, &rows)))?;
         }
     }
     let done = wanted.is_none_or(|wanted| lease.gates.iter().all(|gate| gate.state == wanted));

@@ -5,35 +5,35 @@ use std::process::ExitCode;
 use spk_node::controller::view::{ObjectView, ReplicaView};
 use spk_node::socket::{NodeStatus, ProcessView};
 
-use super::{Output, print_json, table};
+use super::{Output, emit, json, table};
 
 /// Prints `status`; exit code 1 if a TMM is not ready.
 pub(super) fn show(status: &NodeStatus, output: Output) -> anyhow::Result<ExitCode> {
     match output {
-        Output::Json => print_json(status)?,
-        Output::Table => people(status),
+        Output::Json => emit(&json(status)?)?,
+        Output::Table => emit(&people(status))?,
     }
     let ready = status.controller.replicas.iter().all(|replica| replica.not_ready.is_none());
     Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn people(status: &NodeStatus) {
+fn people(status: &NodeStatus) -> String {
     let view = &status.controller;
     let wish = if status.lease.open { "open" } else { "closed" };
-    println!("Configuration {}; leases {} ({wish})\n", view.generation, status.lease.licence);
+    let licence = &status.lease.licence;
+    let mut text = format!("Configuration {}; leases {licence} ({wish})\n\n", view.generation);
     let processes = &status.processes;
     let rows: Vec<Vec<String>> =
         view.replicas.iter().map(|replica| replica_row(replica, processes)).collect();
     let head = ["TMM", "PROCESS", "RESTARTS", "CONFIGURATION", "GATE", "INTERFACES", "READY"];
-    table::print(&head, &rows);
+    text += &table::text(&head, &rows);
     if view.objects.is_empty() {
-        println!("\nNo resources yet: put YAML files into resourceDir.");
-        return;
+        return text + "\nNo resources yet: put YAML files into resourceDir.\n";
     }
-    println!();
+    text.push('\n');
     let rows: Vec<Vec<String>> = view.objects.iter().map(object_row).collect();
     let head = ["KIND", "NAMESPACE", "NAME", "ACCEPTED", "PROGRAMMED", "MEMBERS", "VIP", "MESSAGE"];
-    table::print(&head, &rows);
+    text + &table::text(&head, &rows)
 }
 
 fn replica_row(replica: &ReplicaView, processes: &[ProcessView]) -> Vec<String> {

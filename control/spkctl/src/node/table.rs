@@ -1,11 +1,7 @@
 //! Text in columns.
 
-/// Prints `rows` under `head`, each column as wide as its widest cell.
-pub(super) fn print(head: &[&str], rows: &[Vec<String>]) {
-    print!("{}", text(head, rows));
-}
-
-fn text(head: &[&str], rows: &[Vec<String>]) -> String {
+/// `rows` under `head`, each column as wide as its widest cell.
+pub(super) fn text(head: &[&str], rows: &[Vec<String>]) -> String {
     let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
     let width = |column: usize| {
         rows.iter()

@@ -8,13 +8,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use spk_node::layout::Layout;
 use tmm_rpc::proto::{self, cell};
 use tmm_rpc::{TlsFiles, TmmClient};
 use tonic::transport::Channel;
 
-use super::{Output, print_json, status_of, table};
+use super::{Output, emit, json, status_of, table};
 
 /// Arguments of `flows`.
 #[derive(Debug, Args)]
@@ -71,9 +71,9 @@ pub(super) fn flows(layout: &Layout, args: &FlowArgs, output: Output) -> anyhow:
     if output == Output::Json {
         let of = |(replica, reply): &(u16, proto::FlowsReply)| {
             let flows: Vec<Value> = reply.flows.iter().map(flow_json).collect();
-            json!({"replica": replica, "truncated": reply.truncated, "flows": flows})
+            serde_json::json!({"replica": replica, "truncated": reply.truncated, "flows": flows})
         };
-        print_json(&replies.iter().map(of).collect::<Vec<_>>())?;
+        emit(&json(&replies.iter().map(of).collect::<Vec<_>>())?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let rows: Vec<Vec<String>> = replies
@@ -84,10 +84,12 @@ pub(super) fn flows(layout: &Layout, args: &FlowArgs, output: Output) -> anyhow:
         "REPLICA", "PROTO", "CLIENT", "VIP", "SNAT", "MEMBER", "LISTENER", "STATE", "AGE", "IDLE",
         "PACKETS", "BYTES",
     ];
-    table::print(&head, &rows);
+    let mut text = table::text(&head, &rows);
     for (replica, _) in replies.iter().filter(|(_, reply)| reply.truncated) {
-        println!("Replica {replica} has more flows; raise --limit or narrow with --client.");
+        text +=
+            &format!("Replica {replica} has more flows; raise --limit or narrow with --client.\n");
     }
+    emit(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -125,25 +127,27 @@ fn show(tables: &Tables, output: Output, empty: &str) -> anyhow::Result<ExitCode
         let of = |(replica, tables): &(u16, Vec<proto::Table>)| {
             let tables: Map<String, Value> =
                 tables.iter().map(|table| (table.name.clone(), table_json(table))).collect();
-            json!({"replica": replica, "tables": tables})
+            serde_json::json!({"replica": replica, "tables": tables})
         };
-        print_json(&tables.iter().map(of).collect::<Vec<_>>())?;
+        emit(&json(&tables.iter().map(of).collect::<Vec<_>>())?)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let mut text = String::new();
     for (replica, tables) in tables {
         for table in tables {
-            println!("{} of replica {replica}", table.name);
+            text += &format!("{} of replica {replica}\n", table.name);
             if table.rows.is_empty() {
-                println!("{empty}\n");
+                text += &format!("{empty}\n\n");
                 continue;
             }
             let head: Vec<&str> = table.columns.iter().map(String::as_str).collect();
             let rows: Vec<Vec<String>> =
                 table.rows.iter().map(|row| row.cells.iter().map(cell_text).collect()).collect();
-            table::print(&head, &rows);
-            println!();
+            text += &table::text(&head, &rows);
+            text.push('\n');
         }
     }
+    emit(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -192,7 +196,7 @@ fn flow_row(replica: u16, flow: &proto::Flow) -> Vec<String> {
 }
 
 fn flow_json(flow: &proto::Flow) -> Value {
-    json!({
+    serde_json::json!({
         "protocol": flow.protocol, "client": flow.client, "vip": flow.vip, "snat": flow.snat,
         "member": flow.member, "listener": flow.listener, "state": flow.state,
         "ageMs": flow.age_ms, "idleMs": flow.idle_ms,

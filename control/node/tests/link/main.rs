@@ -1,0 +1,232 @@
+//! The conversation with a TMM: what is sent when, over real mTLS, to a TMM without packets.
+
+mod double;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use double::{Double, Told};
+use spk_node::authority::{TestAuthority, Wanted};
+use spk_node::certs;
+use spk_node::controller::core::News;
+use spk_node::controller::link::{self, LinkContext};
+use spk_node::controller::{Target, Vault};
+use spk_node::layout::Layout;
+use spk_node::licence::SelfIssued;
+use spk_node::vault::FileVault;
+use spk_plan::{Inputs, Plan};
+use tmm_rpc::TlsFiles;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+const UID: &str = "2f1b6c1e-6f0e-4b52-9d0a-6d6b8f6f3a11";
+
+struct Rig {
+    _dir: tempfile::TempDir,
+    layout: Layout,
+    licence: Arc<SelfIssued>,
+    jwks: String,
+    plans: watch::Sender<Option<Arc<Plan>>>,
+    plan: Arc<Plan>,
+    news: mpsc::Receiver<(u16, News)>,
+    context: LinkContext,
+    link: Option<JoinHandle<()>>,
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if let Some(link) = &self.link {
+            link.abort();
+        }
+    }
+}
+
+impl Rig {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path());
+        certs::ensure(&layout, SystemTime::now()).unwrap();
+        let vault: Arc<dyn Vault> = Arc::new(FileVault::open(&layout.vault()).unwrap());
+        let authority = TestAuthority::start(&vault, || Some([3; 32])).unwrap();
+        let jwks = authority.jwks();
+        let licence = SelfIssued::new(authority, vault);
+        let (plans, plan) = watch::channel(None);
+        let (tell, news) = mpsc::channel(1000);
+        let context = LinkContext {
+            namespace: String::from("spk-core"),
+            tls: TlsFiles::controller(layout.root()),
+            plans: plan,
+            licence: Arc::clone(&licence) as _,
+            news: tell,
+        };
+        let plan = Arc::new(spk_plan::plan(&Inputs::default()));
+        Self { _dir: dir, layout, licence, jwks, plans, plan, news, context, link: None }
+    }
+
+    fn double(&self, address: &str, uid: &str, refusals: usize) -> Double {
+        let address = address.parse().unwrap();
+        let tls = TlsFiles::tmm(self.layout.root());
+        Double::start(address, &tls, uid, &self.jwks, refusals)
+    }
+
+    fn connect(&mut self, address: std::net::SocketAddr) {
+        let target =
+            Target { index: 1, pod: String::from("f5-tmm-1"), uid: UID.to_owned(), address };
+        self.link = Some(tokio::spawn(link::keep(target, self.context.clone())));
+    }
+
+    /// Delivers a plan of a higher revision than before.
+    fn push(&mut self) -> u64 {
+        let mut manifest = None;
+        let tag = self.plan.generation() + 1;
+        let text = format!(
+            "apiVersion: k8s.f5net.com/v1\nkind: F5SPKVlan\n\
+             metadata: {{name: a, namespace: spk-core, generation: {tag}}}\n\
+             spec: {{name: a, interfaces: [\"1.1\"], tag: {tag}, selfip_v4s: [10.0.0.1], prefixlen_v4: 8}}\n"
+        );
+        for document in spk_api::load(&text, "default").unwrap() {
+            let spk_api::load::Content::Resource(found) = document.content else { panic!() };
+            manifest = Some(*found);
+        }
+        let inputs = Inputs {
+            objects: manifest.into_iter().collect(),
+            tmm_namespace: String::from("spk-core"),
+            memory: self.plan.memory.clone(),
+            ..Inputs::default()
+        };
+        self.plan = Arc::new(spk_plan::plan(&inputs));
+        self.plans.send_replace(Some(Arc::clone(&self.plan)));
+        self.plan.generation()
+    }
+
+    async fn news_until(&mut self, wanted: impl Fn(&News) -> bool) -> News {
+        let wait = async {
+            loop {
+                let (_, news) = self.news.recv().await.unwrap();
+                if wanted(&news) {
+                    return news;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), wait).await.expect("no such news")
+    }
+}
+
+fn applied(told: &[Told]) -> Vec<u64> {
+    let of = |told: &Told| match told {
+        Told::Apply(spec) => {
+            assert_eq!(spec.replica, 1);
+            Some(spec.generation)
+        }
+        Told::Hello | Told::Lease(_) | Told::Close => None,
+    };
+    told.iter().filter_map(of).collect()
+}
+
+#[tokio::test]
+async fn newest_snapshot_follows_each_connection_within_a_second() {
+    let mut rig = Rig::new();
+    let first = rig.double("127.0.0.1:0", UID, 0);
+    let address = first.address;
+    rig.connect(address);
+    let generation = rig.push();
+    first.until(|told| applied(told) == [generation]).await;
+    drop(first);
+    rig.news_until(|news| matches!(news, News::Lost { .. })).await;
+    let newer = rig.push();
+    let second = rig.double(&address.to_string(), UID, 0);
+    let begun = Instant::now();
+    second.until(|told| applied(told) == [newer]).await;
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn snapshots_that_come_while_one_is_under_way_are_skipped_but_for_the_last() {
+    let mut rig = Rig::new();
+    let double = rig.double("127.0.0.1:0", UID, 0);
+    rig.connect(double.address);
+    let last = (0..50).map(|_| rig.push()).last().unwrap();
+    let told = double.until(|told| applied(told).last() == Some(&last)).await;
+    assert!(applied(&told).len() < 50, "{told:?}");
+}
+
+#[tokio::test]
+async fn refused_snapshot_is_told_and_sent_again() {
+    let mut rig = Rig::new();
+    let double = rig.double("127.0.0.1:0", UID, 1);
+    rig.connect(double.address);
+    let generation = rig.push();
+    rig.news_until(|news| matches!(news, News::Applied(reply) if !reply.accepted)).await;
+    rig.news_until(|news| matches!(news, News::Applied(reply) if reply.accepted)).await;
+    assert_eq!(applied(&double.told()), [generation, generation]);
+}
+
+#[tokio::test]
+async fn gate_is_opened_on_order_only_and_after_the_configuration() {
+    let mut rig = Rig::new();
+    let double = rig.double("127.0.0.1:0", UID, 0);
+    rig.connect(double.address);
+    rig.licence.want(Wanted::Open).unwrap();
+    rig.news_until(|news| matches!(news, News::Report(_))).await;
+    assert!(!double.told().iter().any(|told| matches!(told, Told::Lease(_))));
+    rig.push();
+    let told = double.until(|told| told.iter().any(|told| matches!(told, Told::Lease(_)))).await;
+    let apply = told.iter().position(|told| matches!(told, Told::Apply(_))).unwrap();
+    let lease = told.iter().position(|told| *told == Told::Lease(String::new())).unwrap();
+    assert!(apply < lease, "{told:?}");
+    rig.licence.want(Wanted::Closed).unwrap();
+    double.until(|told| told.last() == Some(&Told::Close)).await;
+    assert_eq!(rig.licence.view().seq, 1);
+}
+
+#[tokio::test]
+async fn close_needs_no_configuration() {
+    let mut rig = Rig::new();
+    let double = rig.double("127.0.0.1:0", UID, 0);
+    rig.licence.want(Wanted::Open).unwrap();
+    rig.connect(double.address);
+    double.until(|told| told.contains(&Told::Hello)).await;
+    rig.licence.want(Wanted::Closed).unwrap();
+    double.until(|told| told.last() == Some(&Told::Close)).await;
+}
+
+#[tokio::test]
+async fn reopened_gate_gets_a_new_nonce() {
+    let mut rig = Rig::new();
+    let double = rig.double("127.0.0.1:0", UID, 0);
+    rig.connect(double.address);
+    rig.push();
+    for round in 1..=3 {
+        rig.licence.want(Wanted::Open).unwrap();
+        let good = |told: &&Told| **told == Told::Lease(String::new());
+        double.until(|told| told.iter().filter(good).count() == round).await;
+        rig.licence.want(Wanted::Closed).unwrap();
+        double.until(|told| told.last() == Some(&Told::Close)).await;
+    }
+}
+
+#[tokio::test]
+async fn other_pod_at_the_address_is_sent_nothing() {
+    let mut rig = Rig::new();
+    let double = rig.double("127.0.0.1:0", "another", 0);
+    rig.push();
+    rig.licence.want(Wanted::Open).unwrap();
+    rig.connect(double.address);
+    let News::Lost { cause } = rig.news_until(|news| matches!(news, News::Lost { .. })).await
+    else {
+        panic!()
+    };
+    assert!(cause.contains("pod another answers"), "{cause}");
+    assert!(double.told().iter().all(|told| *told == Told::Hello), "{:?}", double.told());
+}
+
+#[tokio::test]
+async fn tmm_of_another_ca_is_sent_nothing() {
+    let mut rig = Rig::new();
+    let foreign = Rig::new();
+    let double = foreign.double("127.0.0.1:0", UID, 0);
+    rig.push();
+    rig.connect(double.address);
+    rig.news_until(|news| matches!(news, News::Lost { .. })).await;
+    assert_eq!(double.told(), []);
+}
