@@ -50,21 +50,24 @@ impl Maglev {
     /// Indices of `eligible` that are not in `members`, and members of weight 0, take no turn.
     #[must_use]
     pub fn build(hash_key: u64, members: &[Member], eligible: &[u32]) -> Self {
-        let mut turns: Vec<Turn> = eligible
+        let mut sorted: Vec<(u16, &Member)> = eligible
             .iter()
             .filter_map(|&index| {
                 let member = members.get(index as usize)?;
                 let index = u16::try_from(index).ok().filter(|&index| index != FREE)?;
-                (member.weight > 0).then(|| Turn::new(hash_key, index, member))
+                (member.weight > 0).then_some((index, member))
             })
             .collect();
-        turns.sort_unstable_by_key(|turn| turn.key);
+        sorted.sort_unstable_by_key(|(_, member)| (member.address, member.port));
+        let mut turns: Vec<Turn> =
+            sorted.iter().map(|&(index, member)| Turn::new(hash_key, index, member)).collect();
         let Some(price) = turns.iter().map(|turn| turn.weight).max() else {
             return Self { table: Box::default() };
         };
         let total: u64 = turns.iter().map(|turn| u64::from(turn.weight)).sum();
         for turn in &mut turns {
-            turn.left = (Self::SLOTS as u64 * u64::from(turn.weight) * 101).div_ceil(total * 100);
+            let most = (Self::SLOTS as u64 * u64::from(turn.weight) * 101).div_ceil(total * 100);
+            turn.left = most as u32;
         }
         let mut table = vec![FREE; Self::SLOTS].into_boxed_slice();
         let mut free = Self::SLOTS;
@@ -77,7 +80,7 @@ impl Maglev {
                     continue;
                 }
                 turn.credit -= price;
-                let slot = &mut table[turn.next];
+                let slot = &mut table[turn.next as usize];
                 turn.step();
                 if *slot == FREE {
                     *slot = turn.index;
@@ -154,14 +157,13 @@ pub(crate) fn vip_owner(hash_key: u64, vip: IpAddr, ready: &[u16]) -> Option<u16
 
 /// One member while a table is built.
 struct Turn {
-    key: (IpAddr, u16),
     index: u16,
     weight: u32,
     credit: u32,
     /// Slots that it may still take.
-    left: u64,
-    next: usize,
-    skip: usize,
+    left: u32,
+    next: u32,
+    skip: u32,
 }
 
 impl Turn {
@@ -174,21 +176,20 @@ impl Turn {
         };
         let slots = Maglev::SLOTS as u64;
         Self {
-            key: (member.address, member.port),
             index,
             weight: u32::from(member.weight),
             credit: 0,
             left: 0,
-            next: (hash(Domain::Offset) % slots) as usize,
-            skip: (hash(Domain::Skip) % (slots - 1) + 1) as usize,
+            next: (hash(Domain::Offset) % slots) as u32,
+            skip: (hash(Domain::Skip) % (slots - 1) + 1) as u32,
         }
     }
 
     /// Goes on to the next slot of the member's permutation.
     fn step(&mut self) {
         self.next += self.skip;
-        if self.next >= Maglev::SLOTS {
-            self.next -= Maglev::SLOTS;
+        if self.next >= Maglev::SLOTS as u32 {
+            self.next -= Maglev::SLOTS as u32;
         }
     }
 }
