@@ -1,8 +1,8 @@
 //! Why a packet was dropped: one closed enum whose value indexes the counter.
 //!
 //! Decides nothing. Invariant: names are unique, snake_case and never change once released, as they
-//! are rows of `drop_stat` and metric labels. A reason whose test does not exist breaks the suite
-//! `tests/drop_reasons.rs`.
+//! are rows of `drop_stat` and metric labels. A reason that no test raises breaks the build of the
+//! suite `tests/drop_reasons.rs`.
 //!
 //! Sources: operations.md §7.1 (`drop_stat`), crds.md §3.4.2, §5.3, §5.7, licensing.md §12.1.
 
@@ -103,6 +103,8 @@ reasons! {
     AnswerRate = "answer_rate",
     /// The member of the flow went and `serviceDownAction` drops or ends the flow.
     ServiceDown = "service_down",
+    /// The process ends and opens no flow any more (OPS-161).
+    Draining = "draining",
     /// The flow table is full (OPS-426 sized it).
     FlowTableFull = "flow_table_full",
     /// No source port is left towards the destination.
@@ -113,8 +115,6 @@ reasons! {
     TcpStray = "tcp_stray",
     /// TCP flags that no segment has (RFC 9293 §3.1), such as SYN with FIN.
     TcpBadFlags = "tcp_bad_flags",
-    /// A RST whose sequence number lies outside the window (RFC 9293 §3.5.3).
-    TcpBadReset = "tcp_bad_reset",
     /// A UDP datagram over IPv6 without checksum (RFC 8200 §8.1).
     UdpZeroChecksum = "udp_zero_checksum",
     /// The CRC32c is wrong (RFC 9260 §6.8).

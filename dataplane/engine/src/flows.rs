@@ -139,6 +139,8 @@ struct Shared {
     ports: PortUse,
     hands: sweep::Hands,
     half_open_sctp: u32,
+    /// Whether no flow may be opened any more.
+    is_draining: bool,
     /// Generation that the vectors by slot were made for.
     generation: u32,
     worker: u16,
@@ -188,12 +190,18 @@ impl Flows {
                 ports: PortUse::default(),
                 hands: sweep::Hands::default(),
                 half_open_sctp: 0,
+                is_draining: false,
                 generation: 0,
                 worker: setup.worker,
                 workers: setup.workers,
             },
             scratch: fast::Scratch::new(),
         })
+    }
+
+    /// From now on opens no flow; those there are go on (OPS-161).
+    pub const fn refuse_new(&mut self) {
+        self.shared.is_draining = true;
     }
 
     /// What listeners, egresses and members served.

@@ -180,6 +180,11 @@ impl<P: PacketPool> Worker<P> {
         monitors.tick(open, flows, &mut ctx);
     }
 
+    /// From now on opens no flow; those there are go on (OPS-161).
+    pub const fn refuse_new_flows(&mut self) {
+        self.flows.refuse_new();
+    }
+
     /// Counts `frames` frames of `bytes` bytes that the device of `port` did not take.
     pub fn tx_refused(&mut self, port: PortId, frames: u64, bytes: u64) {
         self.counters.tx_refused(port, frames, bytes);

@@ -72,12 +72,38 @@ impl Flows {
     /// All flows, IPv4 first, in no order that means anything. For operators, not for the packet
     /// path: O(slots ever used).
     pub fn rows(&self, now: tmm_config::Nanos) -> impl Iterator<Item = FlowRow> + '_ {
-        rows(&self.v4, Ticks::at(now)).chain(rows(&self.v6, Ticks::at(now)))
+        self.page(now, 0, self.places())
+    }
+
+    /// How many places [`Flows::page`] passes; rises only.
+    #[must_use]
+    pub const fn places(&self) -> u32 {
+        self.v4.used().saturating_add(self.v6.used())
+    }
+
+    /// The flows at places `from` to `to`, not included: a piece of [`Flows::rows`], so that a
+    /// listing can go on between bursts. O(`to` - `from`).
+    pub fn page(
+        &self,
+        now: tmm_config::Nanos,
+        from: u32,
+        to: u32,
+    ) -> impl Iterator<Item = FlowRow> + '_ {
+        let now = Ticks::at(now);
+        let border = self.v4.used();
+        let v6 = |place: u32| place.saturating_sub(border);
+        rows(&self.v4, now, from, to).chain(rows(&self.v6, now, v6(from), v6(to)))
     }
 }
 
-fn rows<A: Addresses>(table: &Table<A>, now: Ticks) -> impl Iterator<Item = FlowRow> + '_ {
-    let used = (0..table.used()).filter(|session| table.is_used(*session));
+/// Flows of sessions `from` to `to`.
+fn rows<A: Addresses>(
+    table: &Table<A>,
+    now: Ticks,
+    from: u32,
+    to: u32,
+) -> impl Iterator<Item = FlowRow> + '_ {
+    let used = (from..to.min(table.used())).filter(|session| table.is_used(*session));
     used.map(move |session| {
         let (hot, cold) = (table.hot(session), table.cold(session));
         let (forward, reply) = (hot.key(false), hot.key(true));

@@ -51,6 +51,9 @@ pub fn open<A: WriteNetwork, P: PacketPool>(
     miss: Miss,
     ctx: &mut Ctx<'_, P>,
 ) {
+    if shared.is_draining {
+        return ctx.drop(buf, DropReason::Draining);
+    }
     let taker = match find_taker(frame, ctx) {
         Ok(taker) => taker,
         Err(reason) => return ctx.drop(buf, reason),
