@@ -27,6 +27,19 @@ pub const fn our_mac(port: u8) -> MacAddr {
     MacAddr([0x02, 0, 0, 0, 0, port + 1])
 }
 
+/// A small flow table of a worker alone.
+pub const fn flow_setup() -> FlowSetup {
+    FlowSetup {
+        sessions_v4: 4096,
+        sessions_v6: 4096,
+        keys: HashKeys([3, 1, 4, 1, 5]),
+        seed: 9,
+        limit_bytes: None,
+        worker: 0,
+        workers: 1,
+    }
+}
+
 /// One worker with everything around it.
 pub struct Rig {
     pub worker: Worker<HeapPool>,
@@ -66,15 +79,7 @@ impl Rig {
             macs: vec![our_mac(0), our_mac(1)],
             burst: 64,
             net: NetSizes { adjacencies: 256, hold: 64, hold_per_neighbour: 8 },
-            flows: FlowSetup {
-                sessions_v4: 4096,
-                sessions_v6: 4096,
-                keys: HashKeys([3, 1, 4, 1, 5]),
-                seed: 9,
-                limit_bytes: None,
-                worker: 0,
-                workers: 1,
-            },
+            flows: flow_setup(),
             seed: 7,
         };
         change(&mut setup);
