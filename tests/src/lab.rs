@@ -86,7 +86,7 @@ impl Lab {
         let lab = Self { node, peers: Vec::new(), topology, folder: Some(folder) };
         if !options.bare {
             lab.apply_samples()?;
-            lab.open()?;
+            lab.open().with_context(|| lab.logs())?;
         }
         Ok(Some(lab))
     }
@@ -98,6 +98,12 @@ impl Lab {
     /// Never before [`Lab::finish`].
     pub fn folder(&self) -> &Path {
         self.folder.as_ref().expect("lab is not finished").path()
+    }
+
+    /// What `spk-node` and the TMM of replica 0 logged.
+    pub fn logs(&self) -> String {
+        let node = fs::read_to_string(self.folder().join("spk-node.log")).unwrap_or_default();
+        format!("spk-node:\n{node}\ntmm:\n{}", self.node.tmm_log(0))
     }
 
     /// The client's namespace.
@@ -128,7 +134,7 @@ impl Lab {
     ///
     /// If they do not within five seconds.
     pub fn open(&self) -> Result<()> {
-        self.node.spkctl(&["node", "lease", "open"])?;
+        self.node.open_lease()?;
         self.await_forwarding()
     }
 
@@ -138,13 +144,13 @@ impl Lab {
     ///
     /// With the complaint of `spkctl`.
     pub fn close(&self) -> Result<()> {
-        self.node.spkctl(&["node", "lease", "close"]).map(drop)
+        self.node.close_lease()
     }
 
     /// Waits until replica 0 lists the virtual servers of the samples.
     fn await_forwarding(&self) -> Result<()> {
         poll::hold("the TMM runs the samples", Duration::from_secs(5), || {
-            self.tables().is_ok_and(|tables| !tables.rows("virtual_server_stat").is_empty())
+            self.tables().is_ok_and(|tables| !tables.rows("pool_stat").is_empty())
         })
     }
 
@@ -245,19 +251,16 @@ impl Lab {
         poll::hold(what, T_CFG, || holds(self))
     }
 
-    /// Members of a pool that may get new flows.
+    /// Members of a pool that may get new flows: their monitors say up, or they have none.
     ///
     /// # Errors
     ///
     /// If the TMM does not answer.
     pub fn members_up(&self, pool: &str) -> Result<usize> {
-        let usable = |row: &std::collections::BTreeMap<String, String>| {
-            row.get("pool_name").is_some_and(|name| name == pool)
-                && row.get("monitor_status").is_some_and(|state| {
-                    ["up", "unchecked", "checking"].contains(&state.to_lowercase().as_str())
-                })
+        let usable = |member: &&proto::MemberReport| {
+            member.pool == pool && ["up", "unchecked"].contains(&member.state.as_str())
         };
-        Ok(self.tables()?.rows("pool_member_stat").iter().filter(|row| usable(row)).count())
+        Ok(self.report(0)?.members.iter().filter(usable).count())
     }
 
     /// Waits until a pool has `number` members that may get new flows.
@@ -269,7 +272,7 @@ impl Lab {
         self.within_t_cfg(&format!("{pool} has {number} members"), |lab| {
             lab.members_up(pool).is_ok_and(|up| up == number)
         })
-        .with_context(|| format!("{:?}", self.tables().map(|t| t.rows("pool_member_stat"))))
+        .with_context(|| format!("{:?}", self.report(0).map(|report| report.members)))
     }
 
     /// Waits until all servers are up in the pool of `object` (`<namespace>-<name>`).
@@ -296,22 +299,29 @@ impl Lab {
             .with_context(|| format!("{address} is not resolved: {line}"))
     }
 
+    /// What replica `index` reports of members and interfaces now.
+    ///
+    /// # Errors
+    ///
+    /// If it does not answer.
+    pub fn report(&self, index: u8) -> Result<proto::Report> {
+        let tls = TlsFiles::controller(&self.node.state()).load()?;
+        let (node, address) = (&self.topology.node, self.node.listen(index));
+        tmm::call(node, address, &tls, async |mut client: tmm::Client| {
+            let request = proto::WatchReportsRequest::default();
+            let mut stream = client.watch_reports(request).await?.into_inner();
+            let first = stream.message().await?;
+            Ok(tonic::Response::new(first.unwrap_or_default()))
+        })
+    }
+
     /// Hardware address that replica `index` reports for an interface, such as `1.1`.
     ///
     /// # Errors
     ///
     /// If it reports none.
     pub fn interface_mac(&self, index: u8, name: &str) -> Result<String> {
-        let tls = TlsFiles::controller(&self.node.state()).load()?;
-        let node = &self.topology.node;
-        let report =
-            tmm::call(node, self.node.listen(index), &tls, async |mut client: tmm::Client| {
-                let request = proto::WatchReportsRequest::default();
-                let mut stream = client.watch_reports(request).await?.into_inner();
-                let first = stream.message().await?;
-                Ok(tonic::Response::new(first.unwrap_or_default()))
-            })?;
-        report
+        self.report(index)?
             .interfaces
             .into_iter()
             .find(|interface| interface.name == name)
@@ -343,7 +353,7 @@ impl Lab {
         self.peers.clear();
         self.node.process().stop()?;
         for index in 0..2 {
-            log_lines(&self.node.tmm_log(index))?;
+            log_lines(&self.node.tmm_log(index)).with_context(|| self.node.tmm_log(index))?;
         }
         Ok(())
     }
@@ -385,15 +395,15 @@ pub fn monotonic() -> Duration {
 ///
 /// With the numbers.
 pub fn identity(tables: &Tables) -> Result<()> {
-    let total = |column: &str| tables.number("packet_stat", "all", column);
-    let left = total("received") + total("originated");
-    let drops: u64 = tables.all_drops().values().sum();
-    let right = total("sent")
-        + drops
-        + total("consumed")
-        + total("punted")
-        + total("held")
-        + total("handed");
+    let total = |counter: &str| tables.number("packet_stat", counter, "packets");
+    let dropped: u64 = tables.all_drops().values().sum();
+    ensure!(dropped == total("dropped"), "{dropped} drops by reason: {tables:?}");
+    // What is on its way between threads was handed out and not yet in.
+    let left = total("received") + total("originated") + total("handed_in");
+    let right: u64 = ["sent", "dropped", "consumed", "punted", "held", "handed_out"]
+        .into_iter()
+        .map(total)
+        .sum();
     ensure!(left == right, "{left} packets came, {right} are accounted for: {tables:?}");
     Ok(())
 }

@@ -255,6 +255,29 @@ impl Node {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    /// Opens the gates of all replicas.
+    ///
+    /// # Errors
+    ///
+    /// With the complaint of `spkctl` if a gate is not open within five seconds.
+    pub fn open_lease(&self) -> Result<()> {
+        let mut said = None;
+        poll::hold("every gate opens", APPLY, || {
+            said = self.spkctl(&["node", "lease", "open"]).err();
+            said.is_none()
+        })
+        .with_context(|| format!("{said:?}"))
+    }
+
+    /// Closes the gates of all replicas.
+    ///
+    /// # Errors
+    ///
+    /// With the complaint of `spkctl`.
+    pub fn close_lease(&self) -> Result<()> {
+        self.spkctl(&["node", "lease", "close"]).map(drop)
+    }
+
     fn text(&self, options: &NodeOptions) -> Result<String> {
         let mut text = format!(
             "uid: 2f1b6c1e-6f0e-4b52-9d0a-6d6b8f6f3a10

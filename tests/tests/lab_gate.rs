@@ -80,9 +80,8 @@ fn a_closed_gate_drops_and_counts_all_that_is_proxied_while_housekeeping_lives()
     lab.silence(QUIET).unwrap();
     let (delivered, before) = (lab.topology.delivered().unwrap().frames, sent(&lab));
     let dropped = lab.tables().unwrap().drops("license_closed");
-    let flows = |lab: &Lab| {
-        lab.tables().unwrap().number("tmm_stat", "tmm", "client_side_traffic.tot_conns")
-    };
+    let flows =
+        |lab: &Lab| lab.tables().unwrap().number("tmm_stat", "0", "client_side_traffic.tot_conns");
     let connections = flows(&lab);
     knock_everywhere(&lab);
     housekeeping_lives(&lab);

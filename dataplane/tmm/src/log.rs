@@ -7,9 +7,11 @@
 
 mod layer;
 mod messages;
+mod stderr;
 
 pub use layer::{LogLayer, Output};
 pub use messages::*;
+pub use stderr::gathered;
 
 /// Severity of a message, by its syslog digit (RFC 5424 §6.2.1).
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]

@@ -108,18 +108,22 @@ pub fn run(settings: &Settings) -> Result<(), RunError> {
         .tls_config(tls.server())?
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)));
-    let mut plane = start::start(settings)?;
+    let mut plane = log::gathered(|| start::start(settings))?;
     // Not before: threads and checks of the environment start from this thread's CPUs.
     keep_to(&set);
     let outcome = runtime.block_on(serve(settings, &mut plane, server, grpc, probes, metrics));
     plane.shared.set_life(Life::Ending);
-    for thread in plane.threads {
-        if let Err(error) = thread.join() {
-            log::failed(error.code(), &error.to_string());
+    log::gathered(|| {
+        // The last owner of a port closes it.
+        for thread in plane.threads {
+            if let Err(error) = thread.join() {
+                log::failed(error.code(), &error.to_string());
+            }
         }
-    }
-    drop(runtime);
-    drop(plane.ports);
+        drop(runtime);
+        drop(plane.ports);
+        drop(plane.eal);
+    });
     outcome?;
     log::stopped("drained");
     Ok(())

@@ -100,7 +100,7 @@ pub fn lease(stage: &mut Stage) -> Result<Outcome> {
     })?;
 
     let asked = monotonic();
-    stage.node.spkctl(&["node", "lease", "close"])?;
+    stage.node.close_lease()?;
     let answered = monotonic();
     let mut last = stage.delivered()?;
     let deadline = Instant::now() + Duration::from_secs(5);
@@ -120,7 +120,7 @@ pub fn lease(stage: &mut Stage) -> Result<Outcome> {
     drop(load);
 
     let reopened = Instant::now();
-    stage.node.spkctl(&["node", "lease", "open"])?;
+    stage.node.open_lease()?;
     poll::hold("traffic is back", Duration::from_secs(5), || {
         peers::http_get(stage.client(), plan::web(Family::V4), 80).is_ok()
     })

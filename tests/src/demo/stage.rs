@@ -50,7 +50,7 @@ impl Stage {
             let to = shown(stage.node.resources());
             stage.commands.push(format!("cp {} {}/", shown(path).display(), to.display()));
         }
-        stage.node.spkctl(&["node", "lease", "open"])?;
+        stage.node.open_lease()?;
         stage.commands.push("spkctl node lease open".to_owned());
         poll::hold("the first request passes", Duration::from_secs(10), || {
             peers::http_get(stage.client(), plan::web(Family::V4), 80).is_ok()
