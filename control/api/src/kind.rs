@@ -169,7 +169,7 @@ impl Kind {
             Self::F5SPKIngressHTTP2 => ("the HTTP/2 proxy", "telco"),
             Self::F5SPKIngressDiameter => ("the Diameter proxy", "telco"),
             Self::F5SPKDnscache => ("the DNS cache", "egress64"),
-            Self::F5SPKSnatpool => ("source NAT pools", "engine"),
+            Self::F5SPKSnatpool => ("source NAT by pool", "engine"),
             Self::F5SPKAddressList | Self::F5SPKPortList => ("source filtering by lists", "engine"),
         };
         Some(Later { function, step })

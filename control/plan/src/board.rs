@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use spk_api::ObjectId;
 use spk_api::vlan::VlanSpec as VlanResource;
+use spk_api::{ObjectId, Problem};
 use tmm_config::spec::{EgressSpec, ListenerSpec, ObjectRef, PoolSpec, RouteSpec, VlanSpec};
 use tmm_wire::Protocol;
 
@@ -47,9 +47,11 @@ pub(crate) struct Board {
     pub names: BTreeMap<String, ObjectId>,
 }
 
-/// The part of the configuration that one accepted object asks for, and what goes with it.
+/// The part of the configuration that one object asks for, and what goes with it. With a problem it
+/// must not be put on the board; its references are told all the same.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Part {
+    pub problems: Vec<Problem>,
     pub vlan: Option<Vlan>,
     pub routes: Vec<RouteSpec>,
     pub egress: Option<(EgressSpec, Resolved)>,

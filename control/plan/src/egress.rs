@@ -12,16 +12,9 @@ use crate::event::Event;
 use crate::outcome::{Dangling, DanglingReason};
 use crate::{unsupported, vlan_set};
 
-/// What the egress asks for.
-///
-/// # Errors
-///
-/// Functions of later builds, or a VLAN that another egress in force takes packets from.
-pub(crate) fn attempt(
-    id: &ObjectId,
-    resource: &Resource,
-    board: &Board,
-) -> Result<Part, Vec<Problem>> {
+/// What the egress asks for. Refused for functions of later builds, and for a VLAN that another egress
+/// in force takes packets from.
+pub(crate) fn attempt(id: &ObjectId, resource: &Resource, board: &Board) -> Part {
     let mut problems = unsupported::egress(resource);
     let mut part = Part::default();
     let at = Path::of("spec.vlans");
@@ -33,9 +26,7 @@ pub(crate) fn attempt(
             problems.push(conflict.because(Reason::Conflict));
         }
     }
-    if !problems.is_empty() {
-        return Err(problems);
-    }
+    part.problems = problems;
     exits(&vlans.now, board, &mut part.dangling);
     part.warnings = warnings(id, resource);
     let spec = EgressSpec {
@@ -53,7 +44,7 @@ pub(crate) fn attempt(
         icmp_idle_timeout: resource.icmp_idle_timeout,
     };
     part.egress = Some((spec, vlans));
-    Ok(part)
+    part
 }
 
 /// R-EG-5: a VLAN to take pods from and one to leave by.

@@ -41,18 +41,15 @@ pub(crate) struct Request<'a> {
     pub monitors: Option<&'a dyn Monitors>,
 }
 
-/// What the object asks for, added to `part`.
-///
-/// # Errors
-///
-/// `problems` and everything else that keeps it from being accepted beside what is on the board.
+/// What the object asks for, refused for `problems` and for what else keeps it from being accepted
+/// beside what is on the board.
 pub(crate) fn attempt(
     id: &ObjectId,
     request: &Request<'_>,
     mut problems: Vec<Problem>,
     board: &Board,
     cluster: &Cluster<'_>,
-) -> Result<Part, Vec<Problem>> {
+) -> Part {
     let mut part = Part { port: Some(request.port), ..Part::default() };
     let place = Path::of("spec.vlans");
     let vlans = vlan_set::resolve(request.vlans, false, board, &place, &mut part.dangling);
@@ -70,9 +67,7 @@ pub(crate) fn attempt(
         }
         problems.extend(conflict(id, request, vip, &vlans, board, &at));
     }
-    if !problems.is_empty() {
-        return Err(problems);
-    }
+    part.problems = problems;
     let found = cluster.members(&Query {
         namespace: &id.namespace,
         service: request.service,
@@ -90,7 +85,7 @@ pub(crate) fn attempt(
     for message in unused.chain(found.ignored) {
         part.warnings.push(Event::warning(id, "ValueIgnored", message));
     }
-    Ok(part)
+    part
 }
 
 /// The listener in force that has the same protocol, address and port on a common VLAN.

@@ -2,13 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use spk_api::ObjectId;
 use spk_api::balancing::{Method as MethodWord, ServiceDownAction};
 use spk_api::ingress::SourceTranslation;
 use spk_api::ingress_ngap::IngressNgap;
 use spk_api::ingress_tcp::{IngressTcp, SynCookieMode};
 use spk_api::ingress_udp::IngressUdp;
 use spk_api::monitors::Monitors;
-use spk_api::{ObjectId, Problem};
 use tmm_config::spec::{Method, ServiceDown, Snat};
 use tmm_wire::Protocol;
 
@@ -19,16 +19,12 @@ use crate::members::Cluster;
 use crate::unsupported;
 
 /// F5SPKIngressTCP.
-///
-/// # Errors
-///
-/// As [`attempt`].
 pub(crate) fn tcp(
     id: &ObjectId,
     object: &IngressTcp,
     board: &Board,
     cluster: &Cluster<'_>,
-) -> Result<Part, Vec<Problem>> {
+) -> Part {
     let spec = &object.spec;
     let request = Request {
         protocol: Protocol::Tcp,
@@ -45,26 +41,23 @@ pub(crate) fn tcp(
         weights: &spec.member_weights,
         monitors: object.monitors.as_ref().map(|monitors| monitors as &dyn Monitors),
     };
-    let mut part = attempt(id, &request, unsupported::ingress_tcp(spec), board, cluster)?;
+    let mut part = attempt(id, &request, unsupported::ingress_tcp(spec), board, cluster);
     let cookies = spec.syn_cookies.as_ref().map_or(SynCookieMode::Auto, |cookies| cookies.mode);
     if cookies == SynCookieMode::Auto {
-        let message = "spec.synCookies.mode: AUTO acts as OFF; SYN cookies come with step engine";
+        let message =
+            "spec.synCookies.mode: AUTO acts as OFF; the SYN cookie comes with step engine";
         part.warnings.push(Event::warning(id, "ValueIgnored", message.to_owned()));
     }
-    Ok(part)
+    part
 }
 
 /// F5SPKIngressUDP.
-///
-/// # Errors
-///
-/// As [`attempt`].
 pub(crate) fn udp(
     id: &ObjectId,
     object: &IngressUdp,
     board: &Board,
     cluster: &Cluster<'_>,
-) -> Result<Part, Vec<Problem>> {
+) -> Part {
     let spec = &object.spec;
     let request = Request {
         protocol: Protocol::Udp,
@@ -85,16 +78,12 @@ pub(crate) fn udp(
 }
 
 /// F5SPKIngressNGAP with messageLoadBalancing false.
-///
-/// # Errors
-///
-/// As [`attempt`].
 pub(crate) fn ngap(
     id: &ObjectId,
     object: &IngressNgap,
     board: &Board,
     cluster: &Cluster<'_>,
-) -> Result<Part, Vec<Problem>> {
+) -> Part {
     let spec = &object.spec;
     let request = Request {
         protocol: Protocol::Sctp,

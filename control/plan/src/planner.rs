@@ -67,37 +67,46 @@ impl Planner<'_> {
         previous: Option<&'m Manifest>,
         board: &Board,
     ) -> Decided<'m> {
-        let problems = match self.attempt(manifest, board) {
-            Ok(part) => {
-                let which = InForce::Current;
-                return Decided { part, problems: Vec::new(), accepted: Some(manifest), which };
-            }
-            Err(problems) => problems,
-        };
+        let part = self.attempt(manifest, board);
+        if part.problems.is_empty() {
+            let which = InForce::Current;
+            return Decided { part, problems: Vec::new(), accepted: Some(manifest), which };
+        }
+        let Part { problems, dangling, .. } = part;
         // A stranger in this namespace is not judged by what it was before.
         let misplaced = problems.iter().any(|problem| problem.reason == Reason::WrongNamespace);
         let previous = previous.filter(|_| !misplaced);
-        let (part, which) = match previous.map(|previous| self.attempt(previous, board)) {
-            Some(Ok(part)) => (part, InForce::Previous),
-            Some(Err(_)) | None => (Part::default(), InForce::Nothing),
+        let fallback = previous.map(|previous| self.attempt(previous, board));
+        let (part, which) = match fallback.filter(|part| part.problems.is_empty()) {
+            Some(part) => (part, InForce::Previous),
+            None => (Part::default(), InForce::Nothing),
         };
-        Decided { part, problems, accepted: previous, which }
+        // Conditions speak of the current object; only its references can tell if it was readable.
+        let dangling = if manifest.content.is_ok() { dangling } else { part.dangling };
+        Decided { part: Part { dangling, ..part }, problems, accepted: previous, which }
     }
 
-    fn attempt(&self, manifest: &Manifest, board: &Board) -> Result<Part, Vec<Problem>> {
+    fn attempt(&self, manifest: &Manifest, board: &Board) -> Part {
         let id = &manifest.id;
+        let refused = |problems| Part { problems, ..Part::default() };
         if let Some(problem) = self.misplaced(id) {
-            return Err(vec![problem]);
+            return refused(vec![problem]);
         }
-        let resource = manifest.content.as_ref().map_err(Clone::clone)?;
-        match resource {
-            Resource::Vlan(spec) => vlans::attempt(id, spec, self.inputs.default_mtu, board),
-            Resource::StaticRoute(spec) => routes::attempt(id, spec, board),
-            Resource::Egress(spec) => egress::attempt(id, spec, board),
-            Resource::IngressTcp(object) => ingress_kinds::tcp(id, object, board, &self.cluster),
-            Resource::IngressUdp(object) => ingress_kinds::udp(id, object, board, &self.cluster),
-            Resource::IngressNgap(object) => ingress_kinds::ngap(id, object, board, &self.cluster),
-            Resource::Later(_) => Err(unsupported::kind(id.kind)),
+        match &manifest.content {
+            Err(problems) => refused(problems.clone()),
+            Ok(Resource::Vlan(spec)) => vlans::attempt(id, spec, self.inputs.default_mtu, board),
+            Ok(Resource::StaticRoute(spec)) => routes::attempt(id, spec, board),
+            Ok(Resource::Egress(spec)) => egress::attempt(id, spec, board),
+            Ok(Resource::IngressTcp(object)) => {
+                ingress_kinds::tcp(id, object, board, &self.cluster)
+            }
+            Ok(Resource::IngressUdp(object)) => {
+                ingress_kinds::udp(id, object, board, &self.cluster)
+            }
+            Ok(Resource::IngressNgap(object)) => {
+                ingress_kinds::ngap(id, object, board, &self.cluster)
+            }
+            Ok(Resource::Later(_)) => refused(unsupported::kind(id.kind)),
         }
     }
 

@@ -12,16 +12,9 @@ use crate::board::{Board, Part, object_ref};
 use crate::event::Event;
 use crate::outcome::{Dangling, DanglingReason};
 
-/// What the object asks for.
-///
-/// # Errors
-///
-/// Host bits in a destination, or a gateway that no host can have.
-pub(crate) fn attempt(
-    id: &ObjectId,
-    spec: &StaticRouteSpec,
-    board: &Board,
-) -> Result<Part, Vec<Problem>> {
+/// What the object asks for. Refused for host bits in a destination, and for a gateway that no host
+/// can have.
+pub(crate) fn attempt(id: &ObjectId, spec: &StaticRouteSpec, board: &Board) -> Part {
     let mut problems = Vec::new();
     let mut part = Part::default();
     let family = |v6: bool| if v6 { "_v6" } else { "" };
@@ -46,9 +39,7 @@ pub(crate) fn attempt(
             part.routes.push(RouteSpec { prefix, next_hop, object: object_ref(id) });
         }
     }
-    if !problems.is_empty() {
-        return Err(problems);
-    }
+    part.problems = problems;
     if spec.dynamic {
         let message = "spec.dynamic: true has no effect".to_owned();
         part.warnings.push(Event::warning(id, "ValueIgnored", message));
@@ -56,7 +47,7 @@ pub(crate) fn attempt(
     part.routes.sort();
     part.routes.dedup();
     part.dangling.dedup();
-    Ok(part)
+    part
 }
 
 fn prefix(to: IpAddr, length: u8, at: &Path, out: &mut Vec<Problem>) -> Option<IpNet> {

@@ -12,17 +12,8 @@ use crate::board::{Board, Part, Vlan};
 use crate::outcome::ReplicaList;
 use crate::unsupported;
 
-/// What the VLAN asks for.
-///
-/// # Errors
-///
-/// Everything that keeps it from being accepted beside what is on the board.
-pub(crate) fn attempt(
-    id: &ObjectId,
-    resource: &Resource,
-    default_mtu: u16,
-    board: &Board,
-) -> Result<Part, Vec<Problem>> {
+/// What the VLAN asks for beside what is on the board.
+pub(crate) fn attempt(id: &ObjectId, resource: &Resource, default_mtu: u16, board: &Board) -> Part {
     let mut problems = unsupported::vlan(resource);
     let at = Path::of("spec");
     let name = resource.name.clone().unwrap_or_else(|| id.name.clone());
@@ -39,7 +30,7 @@ pub(crate) fn attempt(
         problems.push(Problem::invalid(&at, "R-VL-MOST", problem, "delete one that is not used"));
     }
     if !problems.is_empty() {
-        return Err(problems);
+        return Part { problems, ..Part::default() };
     }
     let spec = VlanSpec {
         id: id.name.clone(),
@@ -61,11 +52,11 @@ pub(crate) fn attempt(
         .into_iter()
         .filter(|(_, addresses)| !addresses.is_empty())
         .map(|(path, addresses)| ReplicaList { path, addresses });
-    Ok(Part {
+    Part {
         lists: lists.collect(),
         vlan: Some(Vlan { id: id.clone(), resource: resource.clone(), spec }),
         ..Part::default()
-    })
+    }
 }
 
 /// Self IPs of one family: usable, in one subnet, used nowhere else.

@@ -1,0 +1,9 @@
+//! The planner from YAML to configuration, verdicts and events.
+
+mod cases;
+mod order;
+mod replicas;
+mod scenario;
+mod statuses;
+mod time;
+mod unsupported;
