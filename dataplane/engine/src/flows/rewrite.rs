@@ -139,10 +139,11 @@ pub const fn adjust(old: u16, delta: u16) -> u16 {
     finish(!old as u32 + delta as u32)
 }
 
-/// Folds up to three words and complements.
+/// Folds up to three words and complements. Three words may carry twice (0x1_ffff).
 #[inline(always)]
 const fn finish(sum: u32) -> u16 {
-    !((sum & 0xffff) + (sum >> 16)) as u16
+    let sum = (sum & 0xffff) + (sum >> 16);
+    !(sum + (sum >> 16)) as u16
 }
 
 /// What one off the TTL does to the word of TTL and protocol.
