@@ -1,8 +1,7 @@
 //! ARP for IPv4 over Ethernet: answers for our addresses, asks for others', learns.
 //!
 //! Answers for the self IP of this replica on the VLAN and for VIPs that this replica owns there.
-//! Learns from requests to us and from answers; an entry of another address is refreshed, never
-//! made. Who claims an address of ours is dropped and counted.
+//! Learns from requests to us; what else an ARP frame says refreshes an entry and never makes one. Who claims an address of ours is dropped and counted.
 //!
 //! Sources: RFC 826, RFC 5227 §2.4 (defence), crds.md §5.9, §14 rule 1 (CHK-500).
 
@@ -38,14 +37,15 @@ pub(crate) fn receive<P: PacketPool>(
     if message.sender_mac() != ether.source || is_ours(ctx.config, sender, vlan.slot) {
         return ctx.drop(buf, DropReason::ArpInvalid);
     }
-    let for_us = is_ours(ctx.config, target, vlan.slot);
+    let asks_us =
+        message.operation() == ArpOperation::Request && is_ours(ctx.config, target, vlan.slot);
     // A probe (RFC 5227 §1.1) has no sender address to learn.
     if !message.sender_ip().is_unspecified() {
         let fact = NeighbourFact { vlan: vlan.slot, address: sender, mac: message.sender_mac() };
-        ctx.neighbour_told(fact, for_us && is_connected(vlan, message.sender_ip()));
+        ctx.neighbour_told(fact, asks_us && is_connected(vlan, message.sender_ip()));
     }
     ctx.consume(buf);
-    if message.operation() == ArpOperation::Request && for_us {
+    if asks_us {
         let us = (ctx.net.mac(vlan.port), message.target_ip());
         let asker = (message.sender_mac(), message.sender_ip());
         let answer = ArpPacket::new(ArpOperation::Reply, us, asker);

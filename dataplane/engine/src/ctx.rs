@@ -221,6 +221,16 @@ impl<P: PacketPool> Ctx<'_, P> {
         }
     }
 
+    /// Drops everything that waits for any next hop.
+    pub(crate) fn release_all(&mut self, reason: DropReason) {
+        for id in 0..=u16::MAX {
+            if self.net.hold.is_empty() {
+                return;
+            }
+            self.release_held(AdjacencyId(id), reason);
+        }
+    }
+
     /// Tells the control thread; a full queue is counted.
     pub(crate) fn fact(&mut self, event: Event) {
         if !self.out.event(event) {

@@ -9,6 +9,7 @@
 //! the neighbourhood: layer 2, ARP and ND, routes, ICMP, local services, monitors.
 
 pub mod adjacency;
+mod announce;
 mod arp;
 pub mod balance;
 pub mod budget;

@@ -12,6 +12,7 @@ use tmm_config::{Config, Nanos};
 use tmm_wire::{MacAddr, PortId};
 
 use crate::adjacency::{Adjacencies, Adjacency, AdjacencyId, AdjacencyKey};
+use crate::announce::Announcements;
 use crate::budget::Budget;
 use crate::drop_reason::DropReason;
 use crate::hold::Hold;
@@ -45,10 +46,11 @@ pub struct Net<B> {
     pub(crate) icmp_errors: Budget,
     pub(crate) random: Random,
     macs: Vec<MacAddr>,
-    /// Addresses that everyone was told of, by VLAN.
-    pub(crate) announced: Vec<(VlanSlot, IpAddr)>,
-    /// Whether the configuration changed since.
-    pub(crate) is_announcing: bool,
+    pub(crate) announcements: Announcements,
+    /// The adjacency that was asked for last: its holder may not have retained it yet.
+    last: Option<AdjacencyId>,
+    /// Generations of VLANs and routes that the table was written for.
+    epochs: Option<(u32, u32)>,
     /// Where the next pass over the neighbours goes on.
     pub(crate) hand: usize,
     pub(crate) last_pass: Nanos,
@@ -66,8 +68,9 @@ impl<B> Net<B> {
             random: Random::new(seed),
             macs: macs.to_vec(),
             adjacencies,
-            announced: Vec::new(),
-            is_announcing: false,
+            announcements: Announcements::default(),
+            last: None,
+            epochs: None,
             hand: 0,
             last_pass: now,
         }
@@ -177,9 +180,14 @@ impl<B> Net<B> {
         self.adjacency_for_next_hop(config, vlan, address)
     }
 
-    /// Takes a new configuration over: headers, gateways, VLANs that went or came.
+    /// Takes a new configuration over: headers, gateways, VLANs that went or came. Without a change
+    /// of VLANs or routes O(1).
     pub(crate) fn reconfigure(&mut self, config: &Config) {
-        self.is_announcing = true;
+        self.announcements.is_due = true;
+        let epochs = (config.vlans_epoch(), config.routes_epoch());
+        if self.epochs.replace(epochs) == Some(epochs) {
+            return;
+        }
         for row in &mut self.neighbours {
             row.is_gateway = false;
         }
@@ -234,15 +242,19 @@ impl<B> Net<B> {
         mac: Option<MacAddr>,
     ) -> Result<AdjacencyId, DropReason> {
         if let Some(id) = self.adjacencies.find(&key) {
+            self.last = Some(id);
             return Ok(id);
         }
         let vlan = config.vlan(key.vlan()).ok_or(DropReason::PortGone)?;
-        let (hold, neighbours) = (&self.hold, &self.neighbours);
-        let may_go = |id| !hold.waits_for(id) && !neighbours[usize::from(id.0)].is_gateway;
+        let (hold, neighbours, last) = (&self.hold, &self.neighbours, self.last);
+        let may_go = |id| {
+            !hold.waits_for(id) && last != Some(id) && !neighbours[usize::from(id.0)].is_gateway
+        };
         let id = self.adjacencies.insert(key, may_go).ok_or(DropReason::AdjacencyTableFull)?;
         let source = self.mac(vlan.port);
         self.adjacencies.set(id, vlan, source, mac);
         self.neighbours[usize::from(id.0)] = Neighbour::new();
+        self.last = Some(id);
         Ok(id)
     }
 

@@ -2,24 +2,21 @@
 //!
 //! A clock hand passes all neighbours; each call does a bounded piece.
 
-use std::net::IpAddr;
-
 use tmm_config::Nanos;
 use tmm_wire::PacketPool;
 
 use crate::adjacency::AdjacencyId;
+use crate::announce;
 use crate::ctx::Ctx;
 use crate::drop_reason::DropReason;
 use crate::neighbour::State;
-use crate::{arp, nd};
 
 /// Runs what is due.
 pub(crate) fn run<P: PacketPool>(ctx: &mut Ctx<'_, P>) {
-    if ctx.net.is_announcing {
-        ctx.net.is_announcing = false;
-        announce(ctx);
-    }
     let elapsed = ctx.now.since(ctx.net.last_pass);
+    if elapsed >= PASS_EVERY || ctx.net.announcements.is_due {
+        announce::run(ctx);
+    }
     if elapsed < PASS_EVERY {
         return;
     }
@@ -41,31 +38,6 @@ pub(crate) fn run<P: PacketPool>(ctx: &mut Ctx<'_, P>) {
         let action = ctx.net.neighbours[at].tick(ctx.now, in_use, prober);
         ctx.act(id, action);
     }
-}
-
-/// Tells every VLAN of the addresses that this replica answers for since the configuration changed:
-/// gratuitous ARP and unsolicited advertisements (crds.md §5.9). One worker does it.
-fn announce<P: PacketPool>(ctx: &mut Ctx<'_, P>) {
-    if ctx.worker != 0 {
-        return;
-    }
-    let config = ctx.config;
-    let mut ours = Vec::new();
-    for vlan in config.vlans() {
-        ours.extend(vlan.self_v4.map(|(own, _)| (vlan.slot, IpAddr::V4(own))));
-        ours.extend(vlan.self_v6.map(|(own, _)| (vlan.slot, IpAddr::V6(own))));
-        let vips = config.owned_vips().filter(|(_, vlans)| vlans.contains(vlan.slot));
-        ours.extend(vips.map(|(vip, _)| (vlan.slot, vip)));
-    }
-    let before = core::mem::take(&mut ctx.net.announced);
-    for &(slot, address) in ours.iter().filter(|it| !before.contains(it)) {
-        let Some(vlan) = config.vlan(slot) else { continue };
-        match address {
-            IpAddr::V4(address) => arp::announce(ctx, vlan, address),
-            IpAddr::V6(address) => nd::announce(ctx, vlan, address),
-        }
-    }
-    ctx.net.announced = ours;
 }
 
 const PASS_EVERY: Nanos = Nanos::from_millis(1);

@@ -15,6 +15,7 @@ use tmm_wire::{MacAddr, PacketBuf, PacketPool, PortId};
 
 use crate::counters::Counters;
 use crate::ctx::Ctx;
+use crate::drop_reason::DropReason;
 use crate::flows::{FlowSetup, FlowSetupError, Flows};
 use crate::monitor::Monitors;
 use crate::net::{Net, NetSizes};
@@ -30,7 +31,7 @@ pub struct WorkerSetup {
     pub workers: u16,
     /// MAC of each port, by port index.
     pub macs: Vec<MacAddr>,
-    /// Frames of one burst at most; larger ones are taken in parts.
+    /// Frames of one burst; a larger one makes a vector grow once.
     pub burst: usize,
     /// Sizes of the neighbourhood.
     pub net: NetSizes,
@@ -79,6 +80,8 @@ pub struct Worker<P: PacketPool> {
     pool: P,
     /// What the hit path leaves over; empty between calls.
     rest: Vec<P::Buf>,
+    /// Whether the gate passed at the last call.
+    was_open: bool,
     worker: u16,
     workers: u16,
 }
@@ -105,6 +108,7 @@ impl<P: PacketPool> Worker<P> {
             monitors: Monitors::new(setup.seed),
             counters: Counters::new(setup.macs.len()),
             rest: Vec::with_capacity(setup.burst),
+            was_open: false,
             worker: setup.worker,
             workers: setup.workers,
             config,
@@ -133,7 +137,7 @@ impl<P: PacketPool> Worker<P> {
             return;
         }
         self.count_received(port, frames);
-        let open = gate.passes(now);
+        let open = self.look_at_gate(gate, now, out);
         let mut rest = core::mem::take(&mut self.rest);
         let (flows, monitors, mut ctx) = self.parts(now, out);
         if open {
@@ -156,7 +160,7 @@ impl<P: PacketPool> Worker<P> {
         now: Nanos,
         out: &mut Outbox<P::Buf>,
     ) {
-        let open = gate.passes(now);
+        let open = self.look_at_gate(gate, now, out);
         let (flows, monitors, mut ctx) = self.parts(now, out);
         ctx.may_hand = false;
         for handed in frames.drain(..) {
@@ -173,7 +177,7 @@ impl<P: PacketPool> Worker<P> {
     /// Runs everything that time drives, a bounded piece of it. To be called once a loop of the
     /// shell, also when no packet came.
     pub fn tick(&mut self, gate: GateWord, now: Nanos, out: &mut Outbox<P::Buf>) {
-        let open = gate.passes(now);
+        let open = self.look_at_gate(gate, now, out);
         let (flows, monitors, mut ctx) = self.parts(now, out);
         flows.sweep(&mut ctx);
         crate::timers::run(&mut ctx);
@@ -222,6 +226,17 @@ impl<P: PacketPool> Worker<P> {
     #[must_use]
     pub const fn config(&self) -> &Arc<Config> {
         &self.config
+    }
+
+    /// Whether the gate passes at `now`. When it closed since the last call, what waits for next hops
+    /// is dropped: it would leave behind a closed gate.
+    fn look_at_gate(&mut self, gate: GateWord, now: Nanos, out: &mut Outbox<P::Buf>) -> bool {
+        let open = gate.passes(now);
+        if core::mem::replace(&mut self.was_open, open) && !open {
+            let (.., mut ctx) = self.parts(now, out);
+            ctx.release_all(DropReason::LicenseClosed);
+        }
+        open
     }
 
     fn count_received(&mut self, port: PortId, frames: &[P::Buf]) {

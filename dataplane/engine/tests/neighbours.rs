@@ -152,7 +152,7 @@ fn a_start_announces_self_ips_and_owned_vips_once_and_a_change_only_what_is_new(
     let mut spec = spec::vlans();
     spec::listen(&mut spec, Protocol::Udp, "192.0.2.10:53", &["10.2.0.11:5353"]);
     let mut rig = Rig::new(&spec);
-    let seen = rig.tick();
+    let seen = rig.advance(10);
     let arps = asked(&seen);
     assert!(arps.iter().all(|(sender, target)| sender == target));
     let mut own: Vec<_> = arps.iter().map(|arp| arp.0).collect();
@@ -164,7 +164,7 @@ fn a_start_announces_self_ips_and_owned_vips_once_and_a_change_only_what_is_new(
     spec::listen(&mut spec, Protocol::Udp, "192.0.2.11:53", &["10.2.0.12:5353"]);
     rig.configure(&spec);
     let new = Ipv4Addr::new(192, 0, 2, 11);
-    assert_eq!(asked(&rig.tick()), [(new, new), (new, new)]);
+    assert_eq!(asked(&rig.advance(10)), [(new, new), (new, new)]);
 }
 
 #[test]
