@@ -13,6 +13,10 @@ pub struct ReferenceHash {
     raw: NonNull<dpdk_sys::rte_hash>,
 }
 
+// JUSTIFICATION: the table is filled where it is made and measured on a pinned thread.
+// SAFETY: the table belongs to no thread; this handle is the only one and is not shared.
+unsafe impl Send for ReferenceHash {}
+
 /// The table could not be made or is full.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("rte_hash: {cause}")]
