@@ -88,6 +88,8 @@ fn exchange_is_forwarded_with_addresses_alone_changed() {
         let station = if by_client { &SERVER } else { &CLIENT };
         assert_eq!((out.tag, out.dst_mac), (station.tag, station.mac));
     }
+    let rows: Vec<_> = rig.worker.flows().rows(rig.now).collect();
+    assert_eq!((rows.len(), rows[0].state), (1, tmm_engine::flows::FlowState::Open));
 }
 
 /// CHK-102: a repeated SYN goes to the same member and makes no second flow; a half-open flow is

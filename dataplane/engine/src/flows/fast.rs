@@ -16,14 +16,14 @@ use tmm_config::Config;
 use tmm_config::config::VlanSlot;
 use tmm_wire::{PacketBuf, PacketPool, PortId, VlanId};
 
-use super::hash::{Hash, Hasher};
-use super::index::Entry;
+use super::index::{Entry, Place};
 use super::rewrite::{Rewrite, WriteNetwork, write_tcp, write_udp};
 use super::session::{Addresses, Hot, Key, Ticks, flag};
 use super::table::Table;
 use super::tcp;
 use super::{Flows, revise};
-use crate::adjacency::AdjacencyId;
+use crate::adjacency::{Adjacency, AdjacencyId};
+use crate::counters::{Counters, Traffic};
 use crate::ctx::Ctx;
 use crate::drop_reason::DropReason;
 use crate::frame::protocol;
@@ -35,9 +35,11 @@ const BURST: usize = 64;
 #[derive(Clone, Copy, Debug)]
 struct Item<A> {
     key: Key<A>,
-    hash: Hash,
+    place: Place,
     entry: Entry,
     ip_len: u16,
+    /// Bytes of the frame.
+    len: u16,
     /// Place in the burst.
     at: u8,
     /// Offset of the IP header.
@@ -45,38 +47,19 @@ struct Item<A> {
 }
 
 /// The frames of one family in a burst.
-#[derive(Debug)]
-struct Lane<A> {
-    items: Box<[Item<A>; BURST]>,
-    len: usize,
-}
+type Lane<A> = Box<[Item<A>; BURST]>;
 
-impl<A: Addresses> Lane<A> {
-    fn new() -> Self {
-        let none = Item {
-            key: Key::default(),
-            hash: Hash::default(),
-            entry: NOWHERE,
-            ip_len: 0,
-            at: 0,
-            l3: 0,
-        };
-        Self { items: Box::new([none; BURST]), len: 0 }
-    }
-
-    #[inline(always)]
-    fn push(&mut self, item: Item<A>) {
-        if let Some(place) = self.items.get_mut(self.len) {
-            *place = item;
-            self.len += 1;
-        }
-    }
-
-    #[inline(always)]
-    fn items(&mut self) -> &mut [Item<A>] {
-        let len = self.len.min(BURST);
-        &mut self.items[..len]
-    }
+fn lane<A: Addresses>() -> Lane<A> {
+    let none = Item {
+        key: Key::default(),
+        place: Place::default(),
+        entry: NOWHERE,
+        ip_len: 0,
+        len: 0,
+        at: 0,
+        l3: 0,
+    };
+    Box::new([none; BURST])
 }
 
 /// Memory of the stages, kept between bursts.
@@ -87,19 +70,88 @@ pub struct Scratch {
     fates: Box<[Fate; BURST]>,
 }
 
-/// Where a frame goes.
+/// What becomes of a frame: it goes to the closer look, or from a VLAN out by a port on another,
+/// some bytes longer or shorter.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Fate {
-    /// To the closer look.
-    Rest,
-    /// Out.
-    Send { port: PortId, vlan: VlanSlot },
+struct Fate(u32);
+
+impl Fate {
+    const REST: Self = Self(u32::MAX);
+
+    #[inline(always)]
+    const fn send(zone: u8, adjacency: &Adjacency, grown: i8) -> Self {
+        let grown = grown as u8;
+        Self(u32::from_le_bytes([grown, zone, adjacency.vlan.0, adjacency.port.0]))
+    }
+
+    const fn port(self) -> PortId {
+        PortId((self.0 >> 24) as u8)
+    }
+
+    const fn vlan(self) -> VlanSlot {
+        VlanSlot((self.0 >> 16) as u8)
+    }
+
+    const fn zone(self) -> VlanSlot {
+        VlanSlot((self.0 >> 8) as u8)
+    }
+
+    const fn grown(self) -> i8 {
+        self.0 as u8 as i8
+    }
 }
 
 impl Scratch {
     /// Empty stages.
     pub fn new() -> Self {
-        Self { v4: Lane::new(), v6: Lane::new(), fates: Box::new([Fate::Rest; BURST]) }
+        Self { v4: lane(), v6: lane(), fates: Box::new([Fate::REST; BURST]) }
+    }
+}
+
+/// What a burst has counted for one fate; told when another one comes.
+struct Tally {
+    fate: Fate,
+    /// Whether every frame so far goes the same way.
+    uniform: bool,
+    packets: u64,
+    bytes: u64,
+    /// Frames told so far.
+    served: u64,
+}
+
+impl Tally {
+    const fn new() -> Self {
+        Self { fate: Fate::REST, uniform: true, packets: 0, bytes: 0, served: 0 }
+    }
+
+    /// Counts a frame that came with `len` bytes.
+    #[inline(always)]
+    fn add(&mut self, fate: Fate, len: u16, counters: &mut Counters) {
+        if fate != self.fate {
+            self.turn(fate, counters);
+        }
+        self.packets += 1;
+        self.bytes += u64::from(len);
+    }
+
+    #[cold]
+    fn turn(&mut self, fate: Fate, counters: &mut Counters) {
+        self.tell(counters);
+        self.uniform &= self.fate == Fate::REST;
+        self.fate = fate;
+    }
+
+    /// Puts what was counted into `counters`.
+    fn tell(&mut self, counters: &mut Counters) {
+        let Self { fate, packets, bytes, .. } = *self;
+        if packets > 0 {
+            let grown = i64::from(fate.grown()).wrapping_mul(packets as i64);
+            let sent = bytes.wrapping_add_signed(grown);
+            counters.vlan_received_all(fate.zone(), Traffic { packets, bytes });
+            counters.sent_all(fate.port(), fate.vlan(), Traffic { packets, bytes: sent });
+        }
+        self.served += packets;
+        (self.packets, self.bytes) = (0, 0);
     }
 }
 
@@ -116,51 +168,76 @@ impl Flows {
         self.shared.follow(ctx.config, ctx.now);
         while !frames.is_empty() {
             let count = frames.len().min(BURST);
-            self.decide(port, &mut frames[..count], ctx);
+            let way = self.decide(port, &mut frames[..count], ctx);
+            // Mostly all frames of a burst go one way.
+            if let Some(way) = way.filter(|_| count == frames.len()) {
+                if ctx.out.append(way.port(), frames) {
+                    return;
+                }
+            }
             for (buf, fate) in frames.drain(..count).zip(self.scratch.fates.iter()) {
-                match *fate {
-                    Fate::Rest => rest.push(buf),
-                    Fate::Send { port, vlan } => {
-                        let bytes = buf.packet_len();
-                        match ctx.out.push(port, buf) {
-                            Ok(()) => ctx.counters.sent_on(port, vlan, bytes),
-                            Err(buf) => ctx.drop(buf, DropReason::TxFull),
-                        }
-                    }
+                if *fate == Fate::REST {
+                    rest.push(buf);
+                } else if let Err(buf) = ctx.out.push(fate.port(), buf) {
+                    ctx.counters.not_queued(fate.port(), fate.vlan(), buf.packet_len());
+                    ctx.drop(buf, DropReason::TxFull);
                 }
             }
         }
     }
 
-    fn decide<P: PacketPool>(&mut self, port: PortId, frames: &mut [P::Buf], ctx: &mut Ctx<'_, P>) {
+    /// Runs the stages and gives the way of all frames if they have one.
+    #[inline(always)]
+    fn decide<P: PacketPool>(
+        &mut self,
+        port: PortId,
+        frames: &mut [P::Buf],
+        ctx: &mut Ctx<'_, P>,
+    ) -> Option<Fate> {
         let touched = frames.iter().fold(0_u8, |sum, buf| sum ^ buf.data().first().unwrap_or(&0));
         black_box(touched);
         let Scratch { v4, v6, fates } = &mut self.scratch;
-        (v4.len, v6.len) = (0, 0);
-        let mut touched = 0;
-        let mut place = Place::new(port, ctx);
-        for (at, (buf, fate)) in frames.iter().zip(fates.iter_mut()).enumerate() {
-            *fate = Fate::Rest;
-            match place.parse(buf, at as u8, ctx, &self.shared.hasher) {
-                Some(Parsed::V4(item)) => {
-                    touched ^= self.v4.index().home(item.hash).touch();
-                    v4.push(item);
-                }
-                Some(Parsed::V6(item)) => {
-                    touched ^= self.v6.index().home(item.hash).touch();
-                    v6.push(item);
-                }
-                None => {}
-            }
+        fates.fill(Fate::REST);
+        let (mut free_v4, mut free_v6) = (v4.iter_mut(), v6.iter_mut());
+        let (mut touched, mut touched_v6) = (0, 0);
+        let mut common = Common::new(port, ctx);
+        for (at, buf) in frames.iter().enumerate() {
+            common.parse(
+                buf,
+                at as u8,
+                ctx,
+                |mut item| {
+                    item.place = self.v4.index().locate(item.key.hash(&self.shared.hasher));
+                    touched ^= self.v4.index().home(item.place).touch();
+                    if let Some(free) = free_v4.next() {
+                        *free = item;
+                    }
+                },
+                |mut item| {
+                    item.place = self.v6.index().locate(item.key.hash(&self.shared.hasher));
+                    touched_v6 ^= self.v6.index().home(item.place).touch();
+                    if let Some(free) = free_v6.next() {
+                        *free = item;
+                    }
+                },
+            );
         }
-        black_box(touched);
-        serve(&mut self.v4, v4.items(), frames, fates, ctx);
-        serve(&mut self.v6, v6.items(), frames, fates, ctx);
+        black_box(touched ^ touched_v6);
+        let (of_v4, of_v6) = (BURST - free_v4.len(), BURST - free_v6.len());
+        let mut tally = Tally::new();
+        if of_v4 > 0 {
+            serve(&mut self.v4, &mut v4[..of_v4], frames, fates, &mut tally, ctx);
+        }
+        if of_v6 > 0 {
+            serve(&mut self.v6, &mut v6[..of_v6], frames, fates, &mut tally, ctx);
+        }
+        tally.tell(ctx.counters);
+        (tally.served == frames.len() as u64 && tally.uniform).then_some(tally.fate)
     }
 }
 
 /// What frames of one burst have in common.
-struct Place {
+struct Common {
     port: PortId,
     mac: u64,
     /// The tag seen last (0 is none) and its VLAN.
@@ -168,12 +245,7 @@ struct Place {
     zone: Option<VlanSlot>,
 }
 
-enum Parsed {
-    V4(Item<u64>),
-    V6(Item<[u64; 4]>),
-}
-
-impl Place {
+impl Common {
     fn new<P: PacketPool>(port: PortId, ctx: &Ctx<'_, P>) -> Self {
         let [a, b, c, d, e, f] = ctx.net.mac(port).0;
         let zone = ctx.config.vlan_at(port, None).map(|vlan| vlan.slot);
@@ -186,8 +258,9 @@ impl Place {
         buf: &P::Buf,
         at: u8,
         ctx: &Ctx<'_, P>,
-        hasher: &Hasher,
-    ) -> Option<Parsed> {
+        v4: impl FnOnce(Item<u64>),
+        v6: impl FnOnce(Item<[u64; 4]>),
+    ) -> Option<()> {
         let data = buf.data();
         let ether = data.first_chunk::<20>()?;
         if be_word::<0>(ether) & MAC_MASK != self.mac {
@@ -208,7 +281,9 @@ impl Place {
         }
         let zone = self.zone?.0;
         let packet = data.get(l3..)?;
-        let length = buf.packet_len() - l3;
+        let len = buf.packet_len();
+        let length = len - l3;
+        let len = u16::try_from(len).ok()?;
         if kind == IPV4 {
             let header = packet.first_chunk::<28>()?;
             let ip_len = u16::from_be_bytes([header[2], header[3]]);
@@ -223,8 +298,9 @@ impl Place {
             if !is_plain || !is_plain_upper(key.protocol, packet, 20, ip_len) {
                 return None;
             }
-            let hash = key.hash(hasher);
-            Some(Parsed::V4(Item { key, hash, entry: NOWHERE, ip_len, at, l3: l3 as u8 }))
+            let (place, entry) = (Place::default(), NOWHERE);
+            v4(Item { key, place, entry, ip_len, len, at, l3: l3 as u8 });
+            Some(())
         } else if kind & 0xffff_f0 == IPV6 {
             let header = packet.first_chunk::<48>()?;
             let ip_len = u16::from_be_bytes([header[4], header[5]]).checked_add(40)?;
@@ -245,8 +321,9 @@ impl Place {
             if !is_plain || no_sum || !is_plain_upper(key.protocol, packet, 40, ip_len) {
                 return None;
             }
-            let hash = key.hash(hasher);
-            Some(Parsed::V6(Item { key, hash, entry: NOWHERE, ip_len, at, l3: l3 as u8 }))
+            let (place, entry) = (Place::default(), NOWHERE);
+            v6(Item { key, place, entry, ip_len, len, at, l3: l3 as u8 });
+            Some(())
         } else {
             None
         }
@@ -274,25 +351,26 @@ fn serve<A: WriteNetwork, P: PacketPool>(
     items: &mut [Item<A>],
     frames: &mut [P::Buf],
     fates: &mut [Fate; BURST],
+    tally: &mut Tally,
     ctx: &mut Ctx<'_, P>,
 ) {
     let mut touched = 0;
     let mut late = 0_u64;
     for (place, item) in items.iter_mut().enumerate() {
-        let bucket = table.index().home(item.hash);
-        if let Some(found) = bucket.matches(item.hash.tag).next() {
+        let bucket = table.index().home(item.place);
+        if let Some(found) = bucket.matches(item.place.tag).next() {
             item.entry = bucket.entry(found);
             touched ^= table.hot(item.entry.session()).last_seen.0;
         } else if bucket.overflow() > 0 {
-            touched ^= table.index().second(item.hash).touch() as u32;
+            touched ^= table.index().second(item.place).touch() as u32;
             late |= 1 << place;
         }
     }
     while late != 0 {
         let item = &mut items[late.trailing_zeros() as usize & (BURST - 1)];
         late &= late - 1;
-        let bucket = table.index().second(item.hash);
-        if let Some(found) = bucket.matches(item.hash.tag).next() {
+        let bucket = table.index().second(item.place);
+        if let Some(found) = bucket.matches(item.place.tag).next() {
             item.entry = bucket.entry(found);
             touched ^= table.hot(item.entry.session()).last_seen.0;
         }
@@ -305,22 +383,22 @@ fn serve<A: WriteNetwork, P: PacketPool>(
         if entry == NOWHERE {
             continue;
         }
-        if !table.is(entry, &item.key) {
+        let mut hot = table.hot_mut(entry.session());
+        if !hot.is(entry.is_reply(), &item.key) {
             // Another key under the same tag: one in thousands.
-            match table.find_hashed(item.hash, &item.key) {
-                Some(found) => entry = found,
-                None => continue,
-            }
+            let Some(found) = table.find_at(item.place, &item.key) else { continue };
+            entry = found;
+            hot = table.hot_mut(entry.session());
         }
-        let session = entry.session();
-        let hot = table.hot_mut(session);
         if !hot.has(flag::FAST) {
             continue;
         }
-        if hot.generation != generation && !take_over(table, session, ctx.config) {
-            continue;
+        if hot.generation != generation {
+            if !take_over(table, entry.session(), ctx.config) {
+                continue;
+            }
+            hot = table.hot_mut(entry.session());
         }
-        let hot = table.hot_mut(session);
         let at = usize::from(item.at);
         let (Some(buf), Some(fate)) = (frames.get_mut(at), fates.get_mut(at)) else { continue };
         let reply = entry.is_reply();
@@ -328,42 +406,59 @@ fn serve<A: WriteNetwork, P: PacketPool>(
         if !adjacency.resolved || item.ip_len > adjacency.mtu {
             continue;
         }
-        let l3 = usize::from(item.l3);
-        let header_len = adjacency.header_len();
-        let in_place = header_len == l3 && buf.stripped_vlan().is_none();
-        if !in_place && adjacency.write(buf).is_err() {
+        if !send_by(buf, adjacency, hot, reply, item) {
             continue;
         }
-        let data = buf.data_mut();
-        if in_place {
-            if header_len == TAGGED_LEN {
-                let Some(ether) = data.first_chunk_mut::<16>() else { continue };
-                *ether = adjacency.header;
-            } else {
-                let Some(ether) = data.first_chunk_mut::<12>() else { continue };
-                ether.copy_from_slice(&adjacency.header[..12]);
-            }
-        }
-        let to = Rewrite::of(hot, reply);
-        let l4 = header_len + A::HEADER;
-        let written = if item.key.protocol == protocol::UDP {
-            write_udp(data, l4, to.ports, to.l4_delta)
-        } else {
-            tcp::observe(hot, reply, data, l4);
-            write_tcp(data, l4, to.ports, to.l4_delta)
-        };
-        if written.and_then(|()| A::write_network(data, header_len, &to)).is_none() {
-            continue;
-        }
-        ctx.counters.vlan_received(VlanSlot(item.key.zone), buf.packet_len());
-        *fate = Fate::Send { port: adjacency.port, vlan: adjacency.vlan };
+        let grown = adjacency.header_len() as i8 - item.l3 as i8;
+        *fate = Fate::send(item.key.zone, adjacency, grown);
+        tally.add(*fate, item.len, ctx.counters);
         hot.last_seen = now;
         if !count(hot, reply, item.ip_len) {
-            let (hot, cold) = table.lines_mut(session);
+            let (hot, cold) = table.lines_mut(entry.session());
             spill(hot, cold);
             count(hot, reply, item.ip_len);
         }
     }
+}
+
+/// Writes the new headers into a frame; false, and the frame unchanged, if it has no room for them.
+#[inline(always)]
+fn send_by<A: WriteNetwork, B: PacketBuf>(
+    buf: &mut B,
+    adjacency: &Adjacency,
+    hot: &mut Hot<A>,
+    reply: bool,
+    item: &Item<A>,
+) -> bool {
+    let to = Rewrite::of(hot, reply);
+    let header_len = adjacency.header_len();
+    let in_place = header_len == usize::from(item.l3) && buf.stripped_vlan().is_none();
+    let is_udp = item.key.protocol == protocol::UDP;
+    // The common case with one length check: tag, IPv4, UDP.
+    if in_place && is_udp && header_len == TAGGED_LEN && !A::IS_V6 {
+        return buf.data_mut().first_chunk_mut::<46>().is_some_and(|head| {
+            head[..16].copy_from_slice(&adjacency.header);
+            write_udp(head, 38, to.ports, to.l4_delta);
+            A::write_network(head, TAGGED_LEN, &to).is_some()
+        });
+    }
+    if !in_place && adjacency.write(buf).is_err() {
+        return false;
+    }
+    let data = buf.data_mut();
+    if in_place {
+        let ether = if adjacency.tagged { 16 } else { 12 };
+        let Some(place) = data.get_mut(..ether) else { return false };
+        place.copy_from_slice(&adjacency.header[..ether]);
+    }
+    let l4 = header_len + A::HEADER;
+    let written = if is_udp {
+        write_udp(data, l4, to.ports, to.l4_delta)
+    } else {
+        tcp::observe(hot, reply, data, l4);
+        write_tcp(data, l4, to.ports, to.l4_delta)
+    };
+    written.and_then(|()| A::write_network(data, header_len, &to)).is_some()
 }
 
 /// Takes a new generation over if nothing of it concerns the session.

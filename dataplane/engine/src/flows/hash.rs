@@ -33,8 +33,7 @@ pub struct Hash {
 impl Hash {
     #[inline]
     const fn of(low: u64, high: u64) -> Self {
-        let tag = (high & 0xffff) as u16;
-        Self { home: low as u32, second: (low >> 32) as u32, tag: if tag == 0 { 1 } else { tag } }
+        Self { home: low as u32, second: (low >> 32) as u32, tag: high as u16 | 1 }
     }
 }
 

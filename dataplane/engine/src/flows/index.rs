@@ -153,6 +153,17 @@ fn match_tags(words: &[u64; 8], tag: u16) -> u32 {
     found
 }
 
+/// Where a key may lie in an index.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place {
+    /// Number of the home bucket.
+    home: u32,
+    /// What decides the second bucket.
+    second: u32,
+    /// Its tag.
+    pub tag: u16,
+}
+
 /// The buckets.
 #[derive(Debug)]
 pub struct Index {
@@ -182,30 +193,36 @@ impl Index {
         (u64::from(part) * self.buckets.len() as u64 >> 32) as usize
     }
 
+    /// Where keys with `hash` may lie.
+    #[inline]
+    pub fn locate(&self, hash: Hash) -> Place {
+        Place { home: self.bucket_of(hash.home) as u32, second: hash.second, tag: hash.tag }
+    }
+
     /// The bucket to look into first.
     #[inline]
-    pub fn home(&self, hash: Hash) -> &Bucket {
-        &self.buckets[self.bucket_of(hash.home)]
+    pub fn home(&self, place: Place) -> &Bucket {
+        &self.buckets[place.home as usize]
     }
 
     /// The bucket to look into when the home bucket has overflow.
     #[inline]
-    pub fn second(&self, hash: Hash) -> &Bucket {
-        &self.buckets[self.bucket_of(hash.second)]
+    pub fn second(&self, place: Place) -> &Bucket {
+        &self.buckets[self.bucket_of(place.second)]
     }
 
-    /// The first entry under `hash` that `is_it` accepts.
+    /// The first entry at `place` that `is_it` accepts.
     #[inline]
-    pub fn find(&self, hash: Hash, mut is_it: impl FnMut(Entry) -> bool) -> Option<Entry> {
-        let home = self.home(hash);
-        if let Some(entry) = home.matches(hash.tag).map(|p| home.entry(p)).find(|e| is_it(*e)) {
+    pub fn find(&self, place: Place, mut is_it: impl FnMut(Entry) -> bool) -> Option<Entry> {
+        let home = self.home(place);
+        if let Some(entry) = home.matches(place.tag).map(|p| home.entry(p)).find(|e| is_it(*e)) {
             return Some(entry);
         }
         if home.overflow() == 0 {
             return None;
         }
-        let second = self.second(hash);
-        second.matches(hash.tag).map(|p| second.entry(p)).find(|e| is_it(*e))
+        let second = self.second(place);
+        second.matches(place.tag).map(|p| second.entry(p)).find(|e| is_it(*e))
     }
 
     /// Adds a key that is not there. `hash_of` gives the hash of an entry that is.

@@ -62,6 +62,8 @@ pub struct FlowRow {
     pub member: Option<MemberSlot>,
     /// Where it is.
     pub state: FlowState,
+    /// Seconds since it began; of a closed TCP connection since it closed.
+    pub age_seconds: u32,
     /// Seconds without a packet.
     pub idle_seconds: u32,
     /// What it carried.
@@ -137,6 +139,7 @@ fn rows<A: Addresses>(
             egress: (cold.kind == Kind::Egress).then_some(EgressSlot(cold.owner)),
             member: (cold.member != NO_MEMBER).then_some(MemberSlot(cold.member)),
             state,
+            age_seconds: now.since(cold.since) / Ticks::PER_SECOND,
             idle_seconds: now.since(hot.last_seen) / Ticks::PER_SECOND,
             volume,
         }

@@ -7,8 +7,8 @@
 //! Invariant: a used slot has both its keys in the index, a free one none and no deadline.
 //! Sources: architecture.md §3.1, performance.md §5.
 
-use super::hash::{Hash, Hasher};
-use super::index::{Bucket, Entry, Index};
+use super::hash::Hasher;
+use super::index::{Bucket, Entry, Index, Place};
 use super::session::{Addresses, Cold, Hot, Key, flag};
 
 /// Why a session could not be inserted.
@@ -128,19 +128,13 @@ impl<A: Addresses> Table<A> {
     /// The session and direction that `key` belongs to.
     #[inline]
     pub fn find(&self, hasher: &Hasher, key: &Key<A>) -> Option<Entry> {
-        self.find_hashed(key.hash(hasher), key)
+        self.find_at(self.index.locate(key.hash(hasher)), key)
     }
 
-    /// The same with the hash at hand.
+    /// The same with the place at hand.
     #[inline]
-    pub fn find_hashed(&self, hash: Hash, key: &Key<A>) -> Option<Entry> {
-        self.index.find(hash, |entry| self.is(entry, key))
-    }
-
-    /// Whether `entry` is the one of `key`.
-    #[inline]
-    pub fn is(&self, entry: Entry, key: &Key<A>) -> bool {
-        self.hot[entry.session() as usize].is(entry.is_reply(), key)
+    pub fn find_at(&self, place: Place, key: &Key<A>) -> Option<Entry> {
+        self.index.find(place, |entry| self.hot[entry.session() as usize].is(entry.is_reply(), key))
     }
 
     /// Adds a session under both its keys and gives its slot.
@@ -157,8 +151,8 @@ impl<A: Addresses> Table<A> {
         let (forward, reply) = (hot.key(false), hot.key(true));
         let (forward_hash, reply_hash) = (forward.hash(hasher), reply.hash(hasher));
         if forward == reply
-            || self.find_hashed(forward_hash, &forward).is_some()
-            || self.find_hashed(reply_hash, &reply).is_some()
+            || self.find_at(self.index.locate(forward_hash), &forward).is_some()
+            || self.find_at(self.index.locate(reply_hash), &reply).is_some()
         {
             return Err(InsertError::Taken);
         }

@@ -160,8 +160,8 @@ impl Track {
     pub fn open(syn: &Segment) -> Self {
         let mut track = Self {
             state: State::SynSent,
-            // The member will acknowledge the SYN.
-            acks: [0, syn.next_seq()],
+            // The member will acknowledge the SYN, if not its data.
+            acks: [0, syn.seq.wrapping_add(1)],
             windows: 0,
             scale: [syn.scale.unwrap_or(NO_SCALE), NO_SCALE],
             fins: [0; 2],
@@ -230,12 +230,12 @@ impl Track {
     fn syn(&mut self, side: usize, segment: &Segment) -> Step {
         match (self.state, side) {
             (State::SynSent, 1) if segment.has(bits::ACK) => {
-                if segment.ack != self.acks[1] {
+                if !self.acknowledges_syn(segment) {
                     // Not an answer to our client's SYN: it will reset it (RFC 9293 §3.10.7.3).
                     return Step::Stay;
                 }
                 self.state = State::SynReceived;
-                self.acks[0] = segment.next_seq();
+                self.acks[0] = segment.seq.wrapping_add(1);
                 self.scale[1] = segment.scale.unwrap_or(NO_SCALE);
                 if self.scale.iter().all(|scale| *scale != NO_SCALE) {
                     self.detail |= SCALED;
@@ -245,7 +245,7 @@ impl Track {
             }
             (State::SynSent, 0) if segment.is_opening() => {
                 // Repeated, perhaps with another number by a client that began anew.
-                self.acks[1] = segment.next_seq();
+                self.acks[1] = segment.seq.wrapping_add(1);
                 self.scale[0] = segment.scale.unwrap_or(NO_SCALE);
                 Step::Stay
             }
@@ -292,10 +292,15 @@ impl Track {
     pub fn accepts_reset(&self, side: usize, segment: &Segment) -> bool {
         if self.state == State::SynSent && side == 1 {
             // The client takes it if its SYN is acknowledged.
-            return segment.has(bits::ACK) && segment.ack == self.acks[1];
+            return segment.has(bits::ACK) && self.acknowledges_syn(segment);
         }
         let other = 1 - side;
         segment.seq.wrapping_sub(self.acks[other]) < self.window(other)
+    }
+
+    /// Whether an answer to the first SYN acknowledges it, and perhaps data that it had.
+    const fn acknowledges_syn(&self, segment: &Segment) -> bool {
+        segment.ack.wrapping_sub(self.acks[1]) <= u16::MAX as u32
     }
 
     /// A bound of the window that `side` offers, at most twice the last one, in bytes.
