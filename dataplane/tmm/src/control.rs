@@ -8,6 +8,7 @@ pub mod applier;
 pub mod collector;
 pub mod gatekeeper;
 pub mod http;
+pub mod lister;
 pub mod metrics;
 pub mod service;
 pub mod tables;

@@ -9,7 +9,7 @@ mod layer;
 mod messages;
 mod stderr;
 
-pub use layer::{LogLayer, Output};
+pub use layer::LogLayer;
 pub use messages::*;
 pub use stderr::gathered;
 

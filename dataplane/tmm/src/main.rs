@@ -7,6 +7,7 @@
 mod clock;
 mod control;
 mod cores;
+mod flow_listing;
 mod log;
 mod mac;
 mod packet_thread;
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
     let settings = match Settings::read(&arguments.config, &variable, &names) {
         Ok(settings) => settings,
         Err(error) => {
-            eprintln!("tmm: {error}");
+            eprintln!("tmm: {error} ({})", error.code());
             return ExitCode::FAILURE;
         }
     };
@@ -64,7 +65,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log::failed(error.code(), &error.to_string());
-            eprintln!("tmm: {error}");
+            eprintln!("tmm: {error} ({})", error.code());
             ExitCode::FAILURE
         }
     }

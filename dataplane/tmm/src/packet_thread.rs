@@ -17,6 +17,7 @@ use tmm_engine::{Event, Handed, Outbox, Worker};
 use tmm_wire::PortId;
 
 use crate::clock::BurstClock;
+use crate::flow_listing::FlowPage;
 use crate::sample::{LoopCounters, SampleSource};
 use crate::shared::{Life, Shared};
 use crate::transmit::{Relay, Transmit};
@@ -49,6 +50,10 @@ pub struct PacketThread {
     pub neighbours: Vec<Neighbour>,
     /// Facts for the control side.
     pub events: rtrb::Producer<Event>,
+    /// Listings of flows that are asked for.
+    pub listings: rtrb::Consumer<Box<FlowPage>>,
+    /// Listings that are done.
+    pub listed: rtrb::Producer<Box<FlowPage>>,
     /// Copies of counters for the control side.
     pub samples: SampleSource,
     /// The shared words.
@@ -67,6 +72,7 @@ struct Turn {
     polls: LoopCounters,
     empty_in_a_row: u32,
     next_sample: Nanos,
+    listing: Option<Box<FlowPage>>,
 }
 
 impl PacketThread {
@@ -82,6 +88,7 @@ impl PacketThread {
             polls: LoopCounters::default(),
             empty_in_a_row: 0,
             next_sample: Nanos(0),
+            listing: None,
         };
         let shared = Arc::clone(&self.shared);
         let mut config = Cache::new(&shared.config);
@@ -90,14 +97,17 @@ impl PacketThread {
         loop {
             let begin = cycles();
             let now = clock.read(begin);
-            if shared.life() == Life::Ending {
-                break;
+            match shared.life() {
+                Life::Running => {}
+                Life::Draining => self.worker.refuse_new_flows(),
+                Life::Ending => break,
             }
             self.look_at(config.load());
             let gate = shared.gate.load();
             let mut is_busy = self.take_in(gate, now, &mut turn);
             self.worker.tick(gate, now, &mut turn.out);
             is_busy |= self.give_out(now, &mut turn);
+            is_busy |= self.list(now, &mut turn.listing);
             if is_busy {
                 turn.polls.busy_polls += 1;
                 turn.polls.busy_cycles += cycles().wrapping_sub(begin);
@@ -189,6 +199,22 @@ impl PacketThread {
         is_busy
     }
 
+    /// Goes on with a listing of flows, if one is asked for. Returns whether there is one.
+    #[inline]
+    fn list(&mut self, now: Nanos, listing: &mut Option<Box<FlowPage>>) -> bool {
+        if listing.is_none() {
+            *listing = self.listings.pop().ok();
+        }
+        let Some(page) = listing else { return false };
+        if page.advance(self.worker.flows(), now) {
+            if let Some(page) = listing.take() {
+                // The ring has as much room as pages may be asked for.
+                let _ = self.listed.push(page);
+            }
+        }
+        true
+    }
+
     fn publish(&mut self, now: Nanos, polls: &LoopCounters) {
         let worker = &self.worker;
         self.samples.publish(|sample| {
@@ -198,6 +224,7 @@ impl PacketThread {
             sample.flows = worker.flows().len();
             sample.flow_capacity = worker.flows().capacity();
             sample.flow_bytes = worker.flows().memory_bytes() as u64;
+            sample.usage.copy(worker.flows().usages(), worker.config());
         });
     }
 }

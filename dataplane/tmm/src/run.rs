@@ -19,6 +19,7 @@ use crate::control::applier::Applier;
 use crate::control::collector::Collector;
 use crate::control::gatekeeper::Gatekeeper;
 use crate::control::http::{self, ListenError, Pages};
+use crate::control::lister::Lister;
 use crate::control::service::Service;
 use crate::log;
 use crate::random::{RandomError, random_bytes};
@@ -175,6 +176,7 @@ async fn serve(
         gate,
         applier: send,
         reports,
+        lister: Lister::new(std::mem::take(&mut plane.listings)),
         latest: latest.clone(),
         shared: Arc::clone(&shared),
     })

@@ -4,8 +4,10 @@
 //! about ten times a second. Reading never blocks a packet thread (OPS-703) and nothing is
 //! allocated in it.
 
-use tmm_config::Nanos;
+use tmm_config::config::{EgressSlot, ListenerSlot, MemberSlot};
+use tmm_config::{Config, Nanos};
 use tmm_engine::Counters;
+use tmm_engine::flows::{Usage, Usages};
 
 /// What a thread counts about itself.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -35,6 +37,60 @@ pub struct Sample {
     pub flow_capacity: u32,
     /// Bytes of the flow tables.
     pub flow_bytes: u64,
+    /// What objects served.
+    pub usage: UsageCopy,
+}
+
+/// What listeners, egresses and members served, by slot.
+#[derive(Clone, Debug, Default)]
+pub struct UsageCopy {
+    listeners: Vec<Usage>,
+    egresses: Vec<Usage>,
+    members: Vec<Usage>,
+    generation: u32,
+}
+
+impl UsageCopy {
+    /// Takes the values of `usages`, whose slots are those of `config`. Allocates only when there
+    /// are more slots than ever before.
+    pub fn copy(&mut self, usages: &Usages, config: &Config) {
+        let slots = |count: usize| 0..u32::try_from(count).unwrap_or(u32::MAX);
+        let egresses = config.egresses().map(|egress| egress.slot.0 as usize + 1).max();
+        self.listeners.clear();
+        let listeners = slots(config.listener_slots());
+        self.listeners.extend(listeners.map(|slot| usages.listener(ListenerSlot(slot))));
+        self.egresses.clear();
+        let egresses = slots(egresses.unwrap_or(0));
+        self.egresses.extend(egresses.map(|slot| usages.egress(EgressSlot(slot))));
+        self.members.clear();
+        let members = slots(config.member_slots());
+        self.members.extend(members.map(|slot| usages.member(MemberSlot(slot))));
+        self.generation = config.generation();
+    }
+
+    /// Of the listener in `slot`, which has it since generation `since`.
+    #[must_use]
+    pub fn listener(&self, slot: ListenerSlot, since: u32) -> Usage {
+        self.row(&self.listeners, slot.0, since)
+    }
+
+    /// Of the egress in `slot`, which has it since generation `since`.
+    #[must_use]
+    pub fn egress(&self, slot: EgressSlot, since: u32) -> Usage {
+        self.row(&self.egresses, slot.0, since)
+    }
+
+    /// Of the member in `slot`, which has it since generation `since`.
+    #[must_use]
+    pub fn member(&self, slot: MemberSlot, since: u32) -> Usage {
+        self.row(&self.members, slot.0, since)
+    }
+
+    /// Zero while the copy is older than the slot's owner.
+    fn row(&self, rows: &[Usage], slot: u32, since: u32) -> Usage {
+        let row = rows.get(slot as usize).filter(|_| since <= self.generation);
+        row.copied().unwrap_or_default()
+    }
 }
 
 impl Sample {
@@ -48,6 +104,7 @@ impl Sample {
             flows: 0,
             flow_capacity: 0,
             flow_bytes: 0,
+            usage: UsageCopy::default(),
         }
     }
 }

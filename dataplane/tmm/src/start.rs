@@ -17,6 +17,7 @@ use tmm_engine::{Event, Handed, SetupError, Worker, WorkerSetup};
 use tmm_wire::{MacAddr, PortId};
 
 use crate::clock;
+use crate::control::lister::FlowLine;
 use crate::packet_thread::{BURST, Neighbour, PacketThread};
 use crate::ports::{self, OpenError, OpenPort};
 use crate::random::{RandomError, random, random_bytes};
@@ -80,6 +81,8 @@ pub struct DataPlane {
     pub samples: Vec<SampleSink>,
     /// Facts of each thread.
     pub events: Vec<rtrb::Consumer<Event>>,
+    /// Listings of each thread's flows.
+    pub listings: Vec<FlowLine>,
     /// The threads.
     pub threads: Vec<Lcore<()>>,
     /// Places for ports, one more than the highest index.
@@ -138,6 +141,7 @@ pub fn start(settings: &Settings) -> Result<DataPlane, StartError> {
     }
 
     let (mut threads, mut sinks, mut events) = (Vec::new(), Vec::new(), Vec::new());
+    let mut listings = Vec::new();
     for (index, part) in parts.drain(..).enumerate() {
         let setup = WorkerSetup {
             worker: u16::try_from(index).unwrap_or(u16::MAX),
@@ -156,6 +160,8 @@ pub fn start(settings: &Settings) -> Result<DataPlane, StartError> {
         let worker = Worker::new(&setup, config, pool.clone(), clock::boot())?;
         let (source, sink) = samples(port_places, 3);
         let (give_event, take_event) = rtrb::RingBuffer::new(EVENTS);
+        let (ask, asked) = rtrb::RingBuffer::new(LISTINGS);
+        let (listed, answer) = rtrb::RingBuffer::new(LISTINGS);
         let thread = PacketThread {
             index: setup.worker,
             worker,
@@ -164,6 +170,8 @@ pub fn start(settings: &Settings) -> Result<DataPlane, StartError> {
             relays: part.relays,
             neighbours: part.neighbours,
             events: give_event,
+            listings: asked,
+            listed,
             samples: source,
             shared: Arc::clone(&shared),
             cycles_per_second: cycles_per_second(),
@@ -171,6 +179,7 @@ pub fn start(settings: &Settings) -> Result<DataPlane, StartError> {
         };
         sinks.push(sink);
         events.push(take_event);
+        listings.push(FlowLine { ask, answer });
         threads.push(thread);
     }
     let mut running = Vec::new();
@@ -178,7 +187,16 @@ pub fn start(settings: &Settings) -> Result<DataPlane, StartError> {
         running.push(Lcore::spawn(&eal, cpu, move || thread.run())?);
     }
     let ports = open.into_iter().map(|port| (port.id, port.port, port.mac)).collect();
-    Ok(DataPlane { shared, ports, samples: sinks, events, threads: running, port_places, eal })
+    Ok(DataPlane {
+        shared,
+        ports,
+        samples: sinks,
+        events,
+        listings,
+        threads: running,
+        port_places,
+        eal,
+    })
 }
 
 /// What one thread polls and sends by.
@@ -270,5 +288,7 @@ fn narrow(number: usize) -> u32 {
 
 /// Facts that may wait for the control side.
 const EVENTS: usize = 1024;
+/// Listings that may wait for a thread.
+const LISTINGS: usize = 4;
 /// Frames that may wait between two threads.
 const HAND_OVER: usize = 2048;

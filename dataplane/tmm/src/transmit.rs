@@ -103,12 +103,6 @@ impl Transmit {
         }
     }
 
-    /// The port.
-    #[must_use]
-    pub const fn port(&self) -> PortId {
-        self.port
-    }
-
     /// Sends what waits for the port. Returns whether anything left.
     pub fn flush(&mut self, worker: &mut Worker<Pool>, out: &mut Outbox<Mbuf>, now: Nanos) -> bool {
         if let Way::Thread { refused, counted, .. } = &mut self.way {

@@ -98,7 +98,7 @@ fn encode_column(
             .iter()
             .zip(&row.cells)
             .filter_map(|(label, cell)| match cell.value.as_ref()? {
-                cell::Value::Text(text) if label != "link" => {
+                cell::Value::Text(text) if !STATES.contains(&label.as_str()) => {
                     Some((label.replace('.', "_"), text.clone()))
                 }
                 cell::Value::Text(_) | cell::Value::Number(_) => None,
@@ -114,6 +114,8 @@ fn encode_column(
     Ok(())
 }
 
+/// Columns of text that changes: no labels, as each change would begin another series.
+const STATES: [&str; 2] = ["link", "monitor_status"];
 /// Columns that also fall.
 const GAUGES: [&str; 11] = [
     "members_up",

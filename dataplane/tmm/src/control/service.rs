@@ -1,5 +1,6 @@
 //! The gRPC service of port 8750: turns calls into messages and answers back. Decides nothing.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -19,7 +20,9 @@ use tonic::{Request, Response, Status};
 use crate::control::applier::Message;
 use crate::control::collector::Latest;
 use crate::control::gatekeeper::{self, Answer, GateHandle};
+use crate::control::lister::Lister;
 use crate::control::tables;
+use crate::flow_listing::FlowFilter;
 use crate::random::random_bytes;
 use crate::shared::Shared;
 
@@ -38,6 +41,8 @@ pub struct Service {
     pub applier: mpsc::Sender<Message>,
     /// Members and interfaces.
     pub reports: watch::Receiver<Report>,
+    /// Listings of flows.
+    pub lister: Lister,
     /// The newest copies.
     pub latest: Latest,
     /// The shared words.
@@ -132,10 +137,32 @@ impl Tmm for Service {
         Ok(Response::new(StatisticsReply { tables }))
     }
 
-    async fn flows(&self, _: Request<FlowsRequest>) -> Result<Response<FlowsReply>, Status> {
-        Err(Status::unimplemented("flows"))
+    async fn flows(&self, request: Request<FlowsRequest>) -> Result<Response<FlowsReply>, Status> {
+        let FlowsRequest { client, vip, member, limit } = request.into_inner();
+        let filter = FlowFilter {
+            client: address("client", &client)?,
+            vip: address("vip", &vip)?,
+            member: address("member", &member)?,
+        };
+        let limit = if limit == 0 { FLOWS } else { limit.min(MOST_FLOWS) };
+        let config = self.shared.config.load_full();
+        let listed = self.lister.list(filter, limit as usize, &config).await;
+        listed.map(Response::new).map_err(|error| Status::unavailable(error.to_string()))
     }
 }
 
+/// The address in a field of a filter; empty is none.
+fn address(field: &str, text: &str) -> Result<Option<IpAddr>, Status> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |_| Status::invalid_argument(format!("{field}: {text:?} is no IP address"));
+    text.parse().map(Some).map_err(wrong)
+}
+
+/// Flows of a listing that sets no limit.
+const FLOWS: u32 = 1000;
+/// Most flows of a listing.
+const MOST_FLOWS: u32 = 100_000;
 /// Characters of a reason.
 const REASON_LIMIT: usize = 64;

@@ -3,18 +3,23 @@
 //! Owns names and columns. Every counter is the sum over packet threads.
 
 use tmm_config::Config;
+use tmm_config::config::MemberState;
 use tmm_engine::DropReason;
+use tmm_engine::flows::Usage;
+use tmm_rpc::member_state_name;
 use tmm_rpc::proto::{Cell, Row, Table};
 use tmm_wire::PortId;
 
 use crate::control::collector::Readings;
-use crate::sample::Sample;
+use crate::sample::{Sample, UsageCopy};
 
 /// All tables, in the order of operations.md §7.1.
 #[must_use]
 pub fn all(readings: &Readings, config: &Config) -> Vec<Table> {
     vec![
-        pool_stat(config),
+        virtual_server_stat(readings, config),
+        pool_stat(readings, config),
+        pool_member_stat(readings, config),
         tmm_stat(readings),
         interface_stat(readings),
         vlan_stat(readings, config),
@@ -35,16 +40,116 @@ fn table(name: &str, columns: &[&str], rows: Vec<Vec<Cell>>) -> Table {
     }
 }
 
-fn pool_stat(config: &Config) -> Table {
+/// One row a listener, and one an egress with its pods as clients.
+fn virtual_server_stat(readings: &Readings, config: &Config) -> Table {
+    let columns = [
+        "name",
+        "destination",
+        "port",
+        "protocol",
+        "clientside.pkts_in",
+        "clientside.bytes_in",
+        "clientside.pkts_out",
+        "clientside.bytes_out",
+        "clientside.cur_conns",
+        "clientside.max_conns",
+        "clientside.tot_conns",
+        "no_member_drops",
+    ];
+    let row = |name: &str, destination: String, port: u16, protocol: &str, usage: Usage| {
+        let Usage { volume, current, highest, total, no_member, .. } = usage;
+        vec![
+            Cell::text(name),
+            Cell::text(destination),
+            Cell::text(port.to_string()),
+            Cell::text(protocol),
+            Cell::number(volume.packets[0]),
+            Cell::number(volume.bytes[0]),
+            Cell::number(volume.packets[1]),
+            Cell::number(volume.bytes[1]),
+            Cell::number(u64::from(current)),
+            Cell::number(u64::from(highest)),
+            Cell::number(total),
+            Cell::number(no_member),
+        ]
+    };
+    let mut rows = Vec::new();
+    for listener in config.listeners() {
+        let usage = usage_of(readings, |copy| copy.listener(listener.slot, listener.since));
+        let (vip, protocol) = (listener.vip.to_string(), listener.protocol.name());
+        rows.push(row(&listener.name, vip, listener.port, protocol, usage));
+    }
+    for egress in config.egresses() {
+        let usage = usage_of(readings, |copy| copy.egress(egress.slot, egress.since));
+        rows.push(row(&egress.name, "any".to_owned(), 0, "any", usage));
+    }
+    table("virtual_server_stat", &columns, rows)
+}
+
+/// The sum over packet threads; `highest` of one moment is at most the sum of each one's.
+fn usage_of(readings: &Readings, of: impl Fn(&UsageCopy) -> Usage) -> Usage {
+    let mut sum = Usage::default();
+    for one in readings.threads.iter().map(|sample| of(&sample.usage)) {
+        sum.current += one.current;
+        sum.highest += one.highest;
+        sum.total += one.total;
+        sum.no_member += one.no_member;
+        sum.volume.add(&one.volume);
+    }
+    sum
+}
+
+fn pool_stat(readings: &Readings, config: &Config) -> Table {
     let rows = config.pools().map(|pool| {
-        let up = pool.eligible.len();
+        let is_up =
+            |state: MemberState| !matches!(state, MemberState::Down | MemberState::Checking);
+        let up = pool.members.iter().filter(|member| is_up(member.state)).count();
+        let picks: u64 = pool
+            .members
+            .iter()
+            .map(|member| usage_of(readings, |copy| copy.member(member.slot, member.since)).total)
+            .sum();
         vec![
             Cell::text(&pool.name),
+            Cell::number(picks),
             Cell::number(up as u64),
             Cell::number(pool.members.len() as u64),
         ]
     });
-    table("pool_stat", &["name", "members_up", "members_total"], rows.collect())
+    table("pool_stat", &["name", "pick_tot", "members_up", "members_total"], rows.collect())
+}
+
+fn pool_member_stat(readings: &Readings, config: &Config) -> Table {
+    let columns = [
+        "pool_name",
+        "addr",
+        "port",
+        "monitor_status",
+        "serverside.pkts_in",
+        "serverside.bytes_in",
+        "serverside.pkts_out",
+        "serverside.bytes_out",
+        "serverside.cur_conns",
+        "serverside.tot_conns",
+    ];
+    let rows = config.pools().flat_map(|pool| pool.members.iter().map(move |it| (pool, it)));
+    let rows = rows.map(|(pool, member)| {
+        let usage = usage_of(readings, |copy| copy.member(member.slot, member.since));
+        // In is what comes from the member.
+        vec![
+            Cell::text(&pool.name),
+            Cell::text(member.address.to_string()),
+            Cell::text(member.port.to_string()),
+            Cell::text(member_state_name(member.state)),
+            Cell::number(usage.volume.packets[1]),
+            Cell::number(usage.volume.bytes[1]),
+            Cell::number(usage.volume.packets[0]),
+            Cell::number(usage.volume.bytes[0]),
+            Cell::number(u64::from(usage.current)),
+            Cell::number(usage.total),
+        ]
+    });
+    table("pool_member_stat", &columns, rows.collect())
 }
 
 fn tmm_stat(readings: &Readings) -> Table {

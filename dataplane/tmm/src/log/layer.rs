@@ -18,7 +18,7 @@ use super::{LIBRARY, MESSAGES, MessageId, Severity, message};
 pub const TARGET: &str = "tmm";
 
 /// Where lines go.
-pub type Output = Box<dyn Write + Send>;
+type Output = Box<dyn Write + Send>;
 
 /// The layer. Writes whole lines, never interleaved.
 pub struct LogLayer {

@@ -1,10 +1,8 @@
 //! The gate of a running process, over gRPC.
 
-mod rig;
-
 use std::time::{Duration, Instant};
 
-use rig::{NAMESPACE, POD, Setup, allow, lease, nonce};
+use crate::rig::{NAMESPACE, POD, Setup, allow, lease, nonce};
 use spk_entitlement::{Authority, LeaseKey, Occasion};
 use tmm_rpc::proto::{CloseRequest, GateState, HelloRequest, WatchGateRequest};
 

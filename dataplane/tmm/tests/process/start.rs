@@ -1,11 +1,9 @@
 //! Starting, refusing to start, mTLS, applying, ending.
 
-mod rig;
-
 use std::time::Duration;
 
+use crate::rig::{Ca, Setup};
 use nix::sys::signal::Signal;
-use rig::{Ca, Setup};
 use tmm_config::Spec;
 use tmm_rpc::proto::{ApplyRequest, HelloRequest, StatisticsRequest, WatchReportsRequest};
 use tmm_rpc::{TlsMaterial, TmmClient};
@@ -167,18 +165,18 @@ fn sigterm_ends_the_process_with_code_0_and_kill_leaves_no_file() {
     assert_eq!(status.code(), Some(0), "{}", tmm.log());
     assert!(tmm.log().contains(": 2a000004:5: "));
 
-    let before = rig::hugepage_files();
+    let before = crate::rig::hugepage_files();
     let mut tmm = Setup::new().start(None);
     tmm.process.signal(Signal::SIGKILL);
     tmm.process.wait(Duration::from_secs(10)).unwrap();
-    assert_eq!(rig::hugepage_files(), before);
+    assert_eq!(crate::rig::hugepage_files(), before);
 }
 
-async fn get(tmm: &rig::Tmm, path: &str) -> (u16, String) {
+async fn get(tmm: &crate::rig::Tmm, path: &str) -> (u16, String) {
     http(tmm.probes, path).await
 }
 
-async fn get_metrics(tmm: &rig::Tmm) -> (u16, String) {
+async fn get_metrics(tmm: &crate::rig::Tmm) -> (u16, String) {
     http(std::net::SocketAddr::new(tmm.listen.ip(), 9090), "/metrics").await
 }
 

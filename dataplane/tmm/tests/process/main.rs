@@ -1,0 +1,8 @@
+//! The real process, driven as a controller drives it: by its files and over gRPC.
+//!
+//! Needs root for namespaces; uses ordinary pages and addresses of its own.
+
+mod gate;
+mod rig;
+mod start;
+mod traffic;
