@@ -76,9 +76,11 @@ fn longest_prefix_wins_and_the_three_types_do_as_named() {
 }
 
 #[test]
-fn without_a_route_a_packet_is_dropped_and_counted() {
+fn without_a_route_the_sender_is_told_and_the_packet_dropped_and_counted() {
     let mut rig = out(|_| {});
-    leave(&mut rig, 1, "203.0.113.1:9");
+    let seen = leave(&mut rig, 1, "203.0.113.1:9");
+    assert_eq!((seen.len(), seen[0].icmp(), seen[0].dst_mac), (1, (3, 0), SERVER.mac));
+    assert_eq!(seen[0].src().to_string(), "10.2.0.2");
     assert_eq!(rig.drops(DropReason::NoRoute), 1);
 }
 

@@ -69,6 +69,10 @@ pub fn open<A: WriteNetwork, P: PacketPool>(
             let reason = no_member(shared, &taker, &buf, frame, upper, ctx);
             ctx.drop(buf, reason);
         }
+        Err(DropReason::NoRoute) => {
+            ctx.icmp_error(&buf, frame, IcmpError::NetUnreachable);
+            ctx.drop(buf, DropReason::NoRoute);
+        }
         Err(reason) => ctx.drop(buf, reason),
     }
 }
