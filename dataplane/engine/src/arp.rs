@@ -1,7 +1,8 @@
 //! ARP for IPv4 over Ethernet: answers for our addresses, asks for others', learns.
 //!
 //! Answers for the self IP of this replica on the VLAN and for VIPs that this replica owns there.
-//! Learns from requests to us; what else an ARP frame says refreshes an entry and never makes one. Who claims an address of ours is dropped and counted.
+//! Learns from requests to us; what else an ARP frame says refreshes an entry and never makes one.
+//! Who claims an address of ours is dropped and counted.
 //!
 //! Sources: RFC 826, RFC 5227 §2.4 (defence), crds.md §5.9, §14 rule 1 (CHK-500).
 
