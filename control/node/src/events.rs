@@ -78,25 +78,26 @@ impl EventFile {
 
     fn write(&mut self, line: &[u8]) -> io::Result<()> {
         let length = u64::try_from(line.len()).unwrap_or(u64::MAX);
-        if self.open.as_ref().is_some_and(|(_, size)| size.saturating_add(length) > self.rotate_at)
-        {
-            self.open = None;
+        let (mut file, mut size) = self.take_open()?;
+        if size > 0 && size.saturating_add(length) > self.rotate_at {
             let mut older = self.path.clone().into_os_string();
             older.push(".1");
             std::fs::rename(&self.path, older)?;
+            (file, size) = self.take_open()?;
         }
-        let (file, size) = match &mut self.open {
-            Some(open) => open,
-            None => {
-                let file =
-                    OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
-                let size = file.metadata()?.len();
-                self.open.insert((file, size))
-            }
-        };
         file.write_all(line)?;
-        *size = size.saturating_add(length);
+        self.open = Some((file, size.saturating_add(length)));
         Ok(())
+    }
+
+    /// The open file and its size; it is opened anew after an error.
+    fn take_open(&mut self) -> io::Result<(File, u64)> {
+        if let Some(open) = self.open.take() {
+            return Ok(open);
+        }
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
+        let size = file.metadata()?.len();
+        Ok((file, size))
     }
 }
 

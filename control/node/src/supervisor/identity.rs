@@ -1,5 +1,6 @@
 //! The pid file: which process is whose, beyond doubt.
 //!
+//! Its first line is the pid alone, as people and scripts expect it; the second is the rest.
 //! A pid alone may be another process's after a while; pid, start time and boot together name one
 //! process for good (proc(5), `/proc/<pid>/stat` field 22). Source: operations.md §1.6 (OPS-177).
 
@@ -100,8 +101,11 @@ impl Identity {
     /// [`IdentityError`] if it is not readable or no pid file.
     pub fn read(path: &Path) -> Result<Option<Self>, IdentityError> {
         let failed = |source| IdentityError { path: path.to_owned(), source };
-        match fs::read(path) {
-            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|e| failed(e.into())),
+        match fs::read_to_string(path) {
+            Ok(text) => {
+                let rest = text.split_once('\n').map_or("", |(_, rest)| rest);
+                serde_json::from_str(rest).map(Some).map_err(|error| failed(error.into()))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(failed(source)),
         }
@@ -113,8 +117,8 @@ impl Identity {
     ///
     /// The system's error.
     pub fn write(&self, path: &Path) -> io::Result<()> {
-        let text = serde_json::to_vec(self)?;
-        durable::write_unsynced(path, &text, Access::Private)
+        let text = format!("{}\n{}\n", self.pid, serde_json::to_string(self)?);
+        durable::write_unsynced(path, text.as_bytes(), Access::Private)
     }
 
     /// Whether that very process lives (a zombie does not).
@@ -173,6 +177,19 @@ mod tests {
         let other = Identity { boot_id: "earlier".to_owned(), ..own.clone() };
         assert!(!other.lives());
         assert_eq!(Identity::read(Path::new("/nonexistent")).unwrap(), None);
+    }
+
+    #[test]
+    fn pid_file_begins_with_the_pid_and_is_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tmm-0.pid");
+        let own = Identity::of(std::process::id(), &recipe()).unwrap();
+        own.write(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().next(), Some(std::process::id().to_string().as_str()));
+        assert_eq!(Identity::read(&path).unwrap(), Some(own));
+        fs::write(&path, "12\n").unwrap();
+        assert!(Identity::read(&path).is_err());
     }
 
     #[test]

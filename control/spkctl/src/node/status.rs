@@ -46,7 +46,7 @@ fn replica_row(replica: &ReplicaView, processes: &[ProcessView]) -> Vec<String> 
         || String::from("unknown"),
         |gate| match gate.deadline_ms {
             0 => format!("{} ({})", gate.state, gate.reason),
-            left => format!("{} for {} s ({})", gate.state, left / 1000, gate.reason),
+            left => format!("{}, {} s left", gate.state, left / 1000),
         },
     );
     let interfaces: Vec<String> = replica
