@@ -42,11 +42,13 @@ impl<K: Copy + Eq + Hash> Table<K> {
     }
 
     /// Puts a key that is not in the table into a free slot, or into the next one in clock order
-    /// that `may_go`. None if none may.
+    /// that `may_go`. None if none of the next [`MOST_STEPS`] may, so that a flood of keys over a
+    /// full table costs little each.
     pub(crate) fn insert(&mut self, key: K, may_go: impl Fn(u16) -> bool) -> Option<u16> {
         let capacity = self.slots.len();
         let full = self.used == capacity;
-        for step in 0..capacity {
+        let steps = capacity.min(MOST_STEPS);
+        for step in 0..steps {
             let at = (self.hand + step) % capacity;
             let slot = u16::try_from(at).ok()?;
             match self.slots[at] {
@@ -61,6 +63,7 @@ impl<K: Copy + Eq + Hash> Table<K> {
             self.hand = (at + 1) % capacity;
             return Some(slot);
         }
+        self.hand = (self.hand + steps) % capacity;
         None
     }
 
@@ -69,6 +72,10 @@ impl<K: Copy + Eq + Hash> Table<K> {
         (0..).zip(&self.slots).filter_map(|(slot, key)| Some((slot, key.as_ref()?)))
     }
 }
+
+/// Slots that one insertion looks at. Slots fill in clock order and are never emptied, so a free one
+/// is always the first.
+const MOST_STEPS: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -83,6 +90,18 @@ mod tests {
         assert_eq!(table.find(&11), None);
         assert_eq!(table.find(&13), Some(slots[1]));
         assert_eq!(table.iter().count(), 3);
+    }
+
+    #[test]
+    fn an_insertion_looks_at_a_bounded_number_of_slots_and_the_next_one_goes_on_there() {
+        let mut table = Table::new(600, 7);
+        for key in 0..600 {
+            table.insert(key, |_| false).unwrap();
+        }
+        let only_last = |slot| slot == 599;
+        assert_eq!(table.insert(1000, only_last), None);
+        assert_eq!(table.insert(1000, only_last), None);
+        assert_eq!(table.insert(1000, only_last), Some(599));
     }
 
     #[test]

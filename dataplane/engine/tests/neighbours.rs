@@ -273,3 +273,36 @@ fn answers_teach_only_what_was_asked() {
     let known: Vec<_> = rig.worker.net().adjacencies().iter().map(|(_, key)| key).collect();
     assert_eq!(known, []);
 }
+
+#[test]
+fn a_flood_of_stations_stays_within_the_table_and_hurts_no_flow_and_no_gateway() {
+    let mut spec = spec::vlans();
+    spec::listen(&mut spec, Protocol::Udp, "192.0.2.10:53", &["10.2.0.11:5353"]);
+    spec::route(&mut spec, "203.0.113.0/24", "10.1.0.201");
+    let mut rig = Rig::new(&spec);
+    rig.tick();
+    rig.introduce(&SERVER, "10.2.0.11");
+    rig.introduce(&ROUTER, "10.1.0.201");
+    assert_eq!(rig.send(&CLIENT, datagram(1)).len(), 1);
+    for host in 0..5000u16 {
+        let [a, b] = host.to_be_bytes();
+        let loud = rig::Station { mac: MacAddr([2, 9, 9, 9, a, b]), ..CLIENT };
+        let address = Ipv4Addr::new(10, 1, 0, b);
+        if address != SELF_4 && address != Ipv4Addr::new(10, 1, 0, 201) {
+            rig.send(&loud, loud.arp_request(address, SELF_4));
+        }
+        rig.send(&loud, loud.echo("10.1.0.100", "10.1.0.2", 1, b""));
+    }
+    let rows = rig.worker.net().adjacencies().iter().count();
+    assert_eq!(rows, rig.worker.net().adjacencies().capacity(), "full, and not beyond");
+    let seen = rig.send(&CLIENT, datagram(1));
+    assert_eq!((seen.len(), seen[0].dst_mac), (1, SERVER.mac), "the flow goes on at once");
+    let back = SERVER.udp("10.2.0.11:5353", "10.1.0.100:1", b"answer");
+    assert_eq!(rig.send(&SERVER, back)[0].dst_mac, CLIENT.mac);
+    let gateway = tmm_engine::adjacency::AdjacencyKey::NextHop(
+        rig.vlan(&ROUTER),
+        Ipv4Addr::new(10, 1, 0, 201).into(),
+    );
+    let id = rig.worker.net().adjacencies().find(&gateway).expect("the gateway is known");
+    assert!(rig.worker.net().adjacency(id).resolved);
+}
