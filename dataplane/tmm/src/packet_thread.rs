@@ -206,11 +206,10 @@ impl PacketThread {
             *listing = self.listings.pop().ok();
         }
         let Some(page) = listing else { return false };
-        if page.advance(self.worker.flows(), now) {
-            if let Some(page) = listing.take() {
-                // The ring has as much room as pages may be asked for.
-                let _ = self.listed.push(page);
-            }
+        let is_done = page.advance(self.worker.flows(), now);
+        if let Some(page) = listing.take_if(|_| is_done) {
+            // The ring has as much room as pages may be asked for.
+            let _ = self.listed.push(page);
         }
         true
     }

@@ -148,11 +148,12 @@ impl SampleSource {
 
 impl SampleSink {
     /// Takes the newest copy; `last` goes back to the thread in its place. Older ones go back too.
-    pub fn newest(&mut self, last: &mut Box<Sample>) -> bool {
+    pub fn newest(&mut self, last: &mut Sample) -> bool {
         let mut is_new = false;
-        while let Ok(sample) = self.full.pop() {
-            let old = std::mem::replace(last, sample);
-            let _ = self.empty.push(old);
+        while let Ok(mut sample) = self.full.pop() {
+            std::mem::swap(&mut *sample, last);
+            // As many copies go round as the ring holds.
+            let _ = self.empty.push(sample);
             is_new = true;
         }
         is_new
@@ -166,7 +167,7 @@ mod tests {
     #[test]
     fn copies_go_round_and_the_newest_is_seen() {
         let (mut source, mut sink) = samples(1, 2);
-        let mut last = Box::new(Sample::new(1));
+        let mut last = Sample::new(1);
         assert!(!sink.newest(&mut last));
         for turn in 1..100 {
             source.publish(|sample| sample.at = Nanos(turn));

@@ -25,7 +25,7 @@ pub struct Latest(Arc<Mutex<Readings>>);
 #[derive(Debug)]
 pub struct Readings {
     /// One a packet thread.
-    pub threads: Vec<Box<Sample>>,
+    pub threads: Vec<Sample>,
     /// What the devices count, and their links.
     pub ports: Vec<PortReading>,
 }
@@ -75,7 +75,7 @@ impl Collector {
         port_places: usize,
         applier: mpsc::Sender<Message>,
     ) -> (Self, Latest) {
-        let threads = samples.iter().map(|_| Box::new(Sample::new(port_places))).collect();
+        let threads = samples.iter().map(|_| Sample::new(port_places)).collect();
         let latest = Latest(Arc::new(Mutex::new(Readings { threads, ports: Vec::new() })));
         (Self { samples, events, ports, latest: latest.clone(), applier }, latest)
     }
@@ -93,10 +93,9 @@ impl Collector {
                 _ = facts.tick() => self.take(),
                 _ = links.tick() => Some(self.look_at_ports()),
             };
-            if let Some(message) = message {
-                if self.applier.send(message).await.is_err() {
-                    return self.ports;
-                }
+            let Some(message) = message else { continue };
+            if self.applier.send(message).await.is_err() {
+                return self.ports;
             }
         }
     }

@@ -29,7 +29,7 @@ pub fn all(readings: &Readings, config: &Config) -> Vec<Table> {
 }
 
 fn sum(readings: &Readings, of: impl Fn(&Sample) -> u64) -> u64 {
-    readings.threads.iter().map(|sample| of(sample)).sum()
+    readings.threads.iter().map(of).sum()
 }
 
 fn table(name: &str, columns: &[&str], rows: Vec<Vec<Cell>>) -> Table {
@@ -230,7 +230,8 @@ fn drop_stat(readings: &Readings) -> Table {
 /// The terms of the accounting identity (OPS-701): what came and was made equals what left, was
 /// dropped, consumed, punted, is held or on its way between threads.
 fn packet_stat(readings: &Readings) -> Table {
-    let counters: [(&str, fn(&Sample) -> u64); 10] = [
+    type Read = fn(&Sample) -> u64;
+    let counters: [(&str, Read); 10] = [
         ("received", |s| s.counters.received),
         ("originated", |s| s.counters.originated),
         ("sent", |s| s.counters.sent()),

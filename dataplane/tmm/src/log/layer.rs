@@ -197,7 +197,9 @@ fn timestamp(seconds: u64) -> String {
 fn month_and_day(days: u64) -> (usize, u64) {
     let mut year = 1970 + days / 146_097 * 400;
     let mut rest = days % 146_097;
-    let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     while rest >= 365 + u64::from(leap(year)) {
         rest -= 365 + u64::from(leap(year));
         year += 1;
