@@ -5,7 +5,7 @@
 //!
 //! Sources: architecture.md §3; licensing.md §12.1 (LIC-802, LIC-803); crds.md §14, §5.9.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use tmm_config::config::Vlan;
 use tmm_wire::build::IcmpError;
@@ -72,7 +72,9 @@ fn decide_ip<P: PacketPool>(
     if is_group(frame.dst, vlan) || !frame.unicast {
         return ctx.drop(buf, DropReason::MulticastIgnored);
     }
-    if frame.src == IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED) {
+    // What says to come from ourselves does not (RFC 1812 §5.3.8).
+    let is_nobody = frame.src == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    if is_nobody || ctx.config.self_ip(frame.src).is_some() {
         return ctx.drop(buf, DropReason::BadAddress);
     }
     if ctx.config.self_ip(frame.dst).is_some() {

@@ -217,3 +217,11 @@ fn the_largest_echo_is_answered_and_a_larger_one_dropped() {
     let frame = CLIENT.echo(PEER, SELF, 3, &vec![9; 9001 - 28]);
     rig.must_drop(&CLIENT, frame, DropReason::TooBig);
 }
+
+#[test]
+fn what_says_to_come_from_a_self_ip_of_ours_is_dropped() {
+    let mut rig = Rig::new(&spec::vlans());
+    for (from, to) in [(SELF, SELF), ("10.2.0.2", SELF), (SELF_6, SELF_6), ("::", SELF_6)] {
+        rig.must_drop(&CLIENT, CLIENT.echo(from, to, 1, b"land"), DropReason::BadAddress);
+    }
+}

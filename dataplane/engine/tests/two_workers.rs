@@ -121,3 +121,25 @@ fn probes_leave_from_worker_zero_alone_and_only_from_ports_whose_answers_it_owns
         0
     );
 }
+
+#[test]
+fn an_unreachable_about_a_probe_finds_worker_zero_wherever_it_arrives() {
+    let mut spec = config();
+    spec.pools[0].monitors = vec![spec::monitor(MonitorKind::Udp)];
+    let mut rigs = pair(&spec);
+    for rig in &mut rigs {
+        rig.tick();
+        rig.introduce(&SERVER, "10.2.0.11");
+    }
+    let seen = rigs[0].advance(600);
+    let probe = seen.iter().find(|frame| frame.is_ip() && frame.protocol() == 17).expect("a probe");
+    let error = SERVER.icmp("10.2.0.11", "10.2.0.2", 3, 3, vec![0; 4], &probe.packet[..28]);
+    rigs[0].handed.clear();
+    rigs[1].handed.clear();
+    assert_eq!(rigs[1].send(&SERVER, error), []);
+    let consumed = rigs[0].worker.counters().consumed;
+    assert_eq!(pass(&mut rigs, 1), []);
+    assert_eq!(rigs[0].worker.counters().consumed, consumed + 1);
+    rigs[0].advance(3000);
+    assert_eq!(rigs[0].events, [], "silence is no success of a refused probe");
+}
