@@ -69,8 +69,8 @@ impl Flows {
         }
     }
 
-    /// Forwards a packet to a self IP along the flow it belongs to, or hands it to its owner, or
-    /// gives it back.
+    /// Forwards a packet to a self IP along the flow it belongs to, hands it to its owner, drops it
+    /// if no flow may carry it, or gives it back.
     ///
     /// # Errors
     ///
@@ -82,7 +82,13 @@ impl Flows {
         ctx: &mut Ctx<'_, P>,
     ) -> Result<(), P::Buf> {
         self.shared.follow(ctx.config, ctx.now);
-        let Ok(upper) = read(&buf, frame) else { return Err(buf) };
+        let upper = match read(&buf, frame) {
+            Ok(upper) => upper,
+            Err(reason) => {
+                ctx.drop(buf, reason);
+                return Ok(());
+            }
+        };
         let known = if frame.is_v6() {
             known(&mut self.v6, &mut self.shared, buf, frame, &upper, ctx)
         } else {
@@ -330,6 +336,10 @@ pub fn forward<A: WriteNetwork, P: PacketPool>(
         // A gateway that does not answer leaves its flows to the others.
         revise::reroute(table, shared, session, ctx);
         way = AdjacencyId(table.hot(session).next_hop[side]);
+    }
+    if ctx.is_dead(way) {
+        ctx.icmp_error(&buf, frame, IcmpError::HostUnreachable);
+        return ctx.drop(buf, DropReason::NeighbourUnresolved);
     }
     if !ctx.fits(frame.ip_len, way) {
         if !frame.dont_fragment {
