@@ -36,7 +36,7 @@ pub fn write(path: &Path, contents: &[u8], access: Access) -> io::Result<()> {
     replace(path, contents, access, true)
 }
 
-/// As [`write`] without the syncs: for what is made anew after a power loss.
+/// As [`write()`] without the syncs: for what is made anew after a power loss.
 ///
 /// # Errors
 ///

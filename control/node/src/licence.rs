@@ -92,10 +92,15 @@ impl SelfIssued {
         beat.tick().await;
         loop {
             beat.tick().await;
-            let mut authority = self.lock();
-            if let Some(renewal) = authority.renew(unix_seconds()) {
-                self.orders.send_replace(Order::Open { renewal: Some(renewal) });
-            }
+            self.renew();
+        }
+    }
+
+    /// Signs one heartbeat, if the gates are wanted open.
+    pub fn renew(&self) {
+        let mut authority = self.lock();
+        if let Some(renewal) = authority.renew(unix_seconds()) {
+            self.orders.send_replace(Order::Open { renewal: Some(renewal) });
         }
     }
 

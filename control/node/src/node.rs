@@ -115,14 +115,17 @@ pub async fn run(settings: NodeSettings, at_end: AtEnd) -> Result<(), NodeError>
     for replica in &settings.replicas {
         install::replica(&layout, &settings, replica, &jwks)?;
     }
-    let facts = FileFacts::open(&settings.resource_dir, Arc::clone(&vault))?;
+    let events: SharedEvents = Arc::new(Mutex::new(EventFile::new(layout.events())));
+    let facts = FileFacts::open(&settings.resource_dir, Arc::clone(&vault), Arc::clone(&events))?;
     // Everything that may fail has been tried before a process is started.
     let site = Site::bind(settings.probes, settings.metrics).await?;
     let listener = socket::bind(&layout.socket()).map_err(state_error(layout.socket()))?;
 
-    let events: SharedEvents = Arc::new(Mutex::new(EventFile::new(layout.events())));
     report_certificates(&events, &settings, &made.new);
-    let statuses = StatusFiles::start(&settings.resource_dir, facts.views(), Some(SELF_ISSUED));
+    let catalogue = facts.views();
+    let served = settings.app_namespaces.iter().chain([&settings.tmm_namespace]).cloned().collect();
+    let statuses =
+        StatusFiles::start(&settings.resource_dir, facts.views(), Some(SELF_ISSUED), served);
     let licence = SelfIssued::new(authority, Arc::clone(&vault));
     let supervisor = Supervisor::start(&settings, &layout, &events);
     let (views, view) = watch::channel(Arc::<View>::default());
@@ -130,6 +133,7 @@ pub async fn run(settings: NodeSettings, at_end: AtEnd) -> Result<(), NodeError>
     let desk = Desk {
         views: view,
         processes: indices.zip(supervisor.states()).collect(),
+        catalogue,
         licence: Arc::clone(&licence),
     };
     let pages = Arc::new(NodePages::new(desk.clone(), made.first_end));

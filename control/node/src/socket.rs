@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::authority::Wanted;
 use crate::controller::view::View;
+use crate::files::catalogue::Catalogue;
 use crate::licence::{AuthorityView, SelfIssued};
 use crate::supervisor::PartState;
 
@@ -61,6 +62,19 @@ pub struct NodeStatus {
     pub processes: Vec<ProcessView>,
     /// The lease authority.
     pub lease: AuthorityView,
+    /// What is wrong with files, besides the conditions of objects.
+    pub complaints: Vec<Complaint>,
+}
+
+/// Something wrong with a file of the resource directory.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Complaint {
+    /// The file.
+    pub file: String,
+    /// Line of the document or of the error.
+    pub line: u64,
+    /// One sentence.
+    pub problem: String,
 }
 
 /// One process.
@@ -127,6 +141,8 @@ pub fn ask(path: &Path, request: Request) -> io::Result<Answer> {
 pub struct Desk {
     /// The Controller's newest view.
     pub views: watch::Receiver<Arc<View>>,
+    /// The resource directory.
+    pub catalogue: watch::Receiver<Arc<Catalogue>>,
     /// State of each process, with its index.
     pub processes: Vec<(u16, watch::Receiver<PartState>)>,
     /// The lease authority.
@@ -229,6 +245,13 @@ impl Desk {
             controller: self.views.borrow().as_ref().clone(),
             processes: self.processes(),
             lease: self.licence.view(),
+            complaints: self
+                .catalogue
+                .borrow()
+                .complaints()
+                .into_iter()
+                .map(|(file, line, problem)| Complaint { file, line, problem })
+                .collect(),
         }
     }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use spk_plan::Plan;
 use tmm_rpc::{ConnectError, TlsError, TlsFiles, TmmClient, proto};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
@@ -144,7 +144,13 @@ async fn converse(
     }
     *answered = true;
     tracing::info!(boot = hello.boot_id, "{} answers", target.pod);
-    let talk = Talk { target, context, client, configured: watch::channel(false).0 };
+    let talk = Talk {
+        target,
+        context,
+        client,
+        configured: watch::channel(false).0,
+        closed: Notify::new(),
+    };
     talk.tell(News::Connected { boot_id: hello.boot_id }).await?;
     let ended = tokio::try_join!(talk.deliver(), talk.lease(), talk.reports(), talk.gate());
     ended.map(|(never, ..)| never)
@@ -157,6 +163,8 @@ struct Talk<'a> {
     client: TmmClient<Channel>,
     /// Whether it answered a snapshot.
     configured: watch::Sender<bool>,
+    /// The gate closed by itself.
+    closed: Notify,
 }
 
 impl Talk<'_> {
@@ -242,8 +250,13 @@ impl Talk<'_> {
             let changed = async { order.changed().await.map_err(|_| LinkError::Ended) };
             if open_again {
                 let _ = tokio::time::timeout(RETRY, changed).await;
-            } else {
-                changed.await?;
+                continue;
+            }
+            tokio::select! {
+                result = changed => result?,
+                // A lease that ended, as after a suspend of the machine: do not wait for the next
+                // heartbeat to be refused.
+                () = self.closed.notified() => opened = false,
             }
         }
     }
@@ -282,9 +295,16 @@ impl Talk<'_> {
     async fn gate(&self) -> Result<Infallible, LinkError> {
         let request = proto::WatchGateRequest {};
         let mut stream = call("WatchGate", self.client.clone().watch_gate(request)).await?;
+        let mut passed = false;
         loop {
             let gate = stream.message().await.map_err(|status| failed("WatchGate", &status))?;
-            self.tell(News::Gate(gate.ok_or(LinkError::Ended)?)).await?;
+            let gate = gate.ok_or(LinkError::Ended)?;
+            let passes = gate.gate() != proto::GateState::Closed;
+            if passed && !passes {
+                self.closed.notify_one();
+            }
+            passed = passes;
+            self.tell(News::Gate(gate)).await?;
         }
     }
 }

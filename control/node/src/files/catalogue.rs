@@ -59,6 +59,18 @@ pub struct EntryId {
 }
 
 impl Entry {
+    /// Whether it is of a kind that lives in a namespace and that is looked at.
+    #[must_use]
+    pub const fn is_namespaced(&self) -> bool {
+        match &self.content {
+            Content::Resource(_)
+            | Content::Service(_)
+            | Content::EndpointSlice(_)
+            | Content::Pod(_) => true,
+            Content::Namespace(_) | Content::Ignored | Content::Refused(_) => false,
+        }
+    }
+
     /// The custom resource that it is, if it is one.
     #[must_use]
     pub fn object(&self) -> Option<&ObjectId> {
@@ -158,6 +170,24 @@ impl Catalogue {
             }
         }
         doubles
+    }
+
+    /// What is wrong with files and documents: file, line, problem. What is wrong with a custom
+    /// resource stands in its status.
+    #[must_use]
+    pub fn complaints(&self) -> Vec<(String, u64, String)> {
+        let mut found = Vec::new();
+        for (name, file) in &self.files {
+            let broken = file.broken.iter();
+            found.extend(broken.map(|error| (name.clone(), error.line, error.to_string())));
+            for entry in &file.entries {
+                let problems = entry.problems.iter();
+                found.extend(
+                    problems.map(|problem| (name.clone(), entry.line, problem.to_string())),
+                );
+            }
+        }
+        found
     }
 
     /// What must survive a restart.

@@ -18,10 +18,10 @@ use spk_api::LoadError;
 use tokio::sync::{mpsc, watch};
 
 use super::catalogue::Catalogue;
-use crate::controller::{FactSet, Facts, Vault};
+use crate::controller::{EventKind, EventObject, EventRecord, FactSet, Facts, Vault};
+use crate::supervisor::SharedEvents;
 
 /// The facts of the resource directory.
-#[derive(Debug)]
 pub struct FileFacts {
     dir: PathBuf,
     vault: Arc<dyn Vault>,
@@ -31,9 +31,17 @@ pub struct FileFacts {
     stored: Vec<u8>,
     views: watch::Sender<Arc<Catalogue>>,
     told: mpsc::Receiver<()>,
+    events: SharedEvents,
+    complaints: Vec<(String, u64, String)>,
     /// Held so that the kernel goes on telling.
     _watcher: Option<RecommendedWatcher>,
     first: bool,
+}
+
+impl std::fmt::Debug for FileFacts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileFacts").field("dir", &self.dir).finish_non_exhaustive()
+    }
 }
 
 /// The resource directory cannot be followed.
@@ -55,12 +63,17 @@ impl FollowError {
 }
 
 impl FileFacts {
-    /// Begins to follow `dir`, with what was accepted before from `vault`.
+    /// Begins to follow `dir`, with what was accepted before from `vault`. What is wrong with a
+    /// file is told to `events`.
     ///
     /// # Errors
     ///
     /// [`FollowError`] if the directory is not readable.
-    pub fn open(dir: &Path, vault: Arc<dyn Vault>) -> Result<Self, FollowError> {
+    pub fn open(
+        dir: &Path,
+        vault: Arc<dyn Vault>,
+        events: SharedEvents,
+    ) -> Result<Self, FollowError> {
         let failed = |source| FollowError { path: dir.to_owned(), source };
         fs::read_dir(dir).map_err(failed)?;
         let stored = vault.load(RECORD).unwrap_or_else(|error| {
@@ -87,6 +100,8 @@ impl FileFacts {
             stored: stored.unwrap_or_default(),
             views,
             told,
+            events,
+            complaints: Vec::new(),
             _watcher: watcher,
             first: true,
         })
@@ -148,6 +163,21 @@ impl FileFacts {
                 Err(error) => tracing::error!(%error, "resources would not survive a restart"),
             }
         }
+        let complaints = self.catalogue.complaints();
+        for (file, line, problem) in &complaints {
+            let complaint = (file.clone(), *line, problem.clone());
+            if !self.complaints.contains(&complaint)
+                && let Ok(mut events) = self.events.lock()
+            {
+                events.record(EventRecord {
+                    reason: "FileRefused",
+                    kind: EventKind::Warning,
+                    object: EventObject::new("File", "", file),
+                    text: problem.clone(),
+                });
+            }
+        }
+        self.complaints = complaints;
         self.revision += 1;
         self.views.send_replace(Arc::new(self.catalogue.clone()));
         self.catalogue.facts(self.revision)

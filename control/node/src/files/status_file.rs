@@ -4,7 +4,7 @@
 //! second. They are output only; nothing reads them.
 //! Sources: operations.md §1.6 (OPS-170, OPS-176), crds.md §4.1 (CHK-019).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -36,17 +36,20 @@ enum Update {
 }
 
 impl StatusFiles {
-    /// Writes into `dir`, for the files of `views`. `licence` says who signs the leases.
+    /// Writes into `dir`, for the files of `views`. `licence` says who signs the leases; `served`
+    /// are the namespaces of TMM and applications.
     #[must_use]
     pub fn start(
         dir: &Path,
         views: watch::Receiver<Arc<Catalogue>>,
         licence: Option<&'static str>,
+        served: BTreeSet<String>,
     ) -> Self {
         let (tell, told) = mpsc::unbounded_channel();
         let writer = Writer {
             dir: dir.to_owned(),
             licence,
+            served,
             catalogue: Arc::default(),
             statuses: BTreeMap::new(),
             pods: Vec::new(),
@@ -77,6 +80,7 @@ impl Statuses for StatusFiles {
 struct Writer {
     dir: PathBuf,
     licence: Option<&'static str>,
+    served: BTreeSet<String>,
     catalogue: Arc<Catalogue>,
     statuses: BTreeMap<ObjectId, Status>,
     pods: Vec<PodStatus>,
@@ -189,6 +193,12 @@ impl Writer {
         if let Some(holder) = holder {
             problems
                 .push(format!("file {holder} holds this object already; remove one of the two"));
+        }
+        if entry.is_namespaced() && !self.served.contains(&entry.id.namespace) {
+            problems.push(format!(
+                "namespace {} is ignored; name it in appNamespaces of node.yaml",
+                entry.id.namespace
+            ));
         }
         let status = entry.object().filter(|_| holder.is_none());
         Object {

@@ -29,6 +29,7 @@ pub enum Told {
 pub struct Double {
     pub address: SocketAddr,
     told: Arc<watch::Sender<Vec<Told>>>,
+    service: Arc<Service>,
     /// Its own, so that its end takes all connections with it.
     runtime: Option<Runtime>,
 }
@@ -57,17 +58,17 @@ impl Double {
         let mut enforcer = Enforcer::new(identity);
         enforcer.handle_input(Input::TrustAnchor(Jwks::parse(jwks).unwrap()), Nanos(0));
         let told = Arc::new(watch::channel(Vec::new()).0);
-        let service = Service {
+        let service = Arc::new(Service {
             uid: uid.to_owned(),
             told: Arc::clone(&told),
             inner: Mutex::new(Inner { enforcer, nonces: 0, refusals }),
             begun: Instant::now(),
             gate: watch::channel(proto::GateReply::default()).0,
-        };
+        });
         let server = tonic::transport::Server::builder()
             .tls_config(tls.load().unwrap().server())
             .unwrap()
-            .add_service(TmmServer::new(service));
+            .add_service(TmmServer::from_arc(Arc::clone(&service)));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -77,7 +78,7 @@ impl Double {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             server.serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap();
         });
-        Self { address, told, runtime: Some(runtime) }
+        Self { address, told, service, runtime: Some(runtime) }
     }
 
     /// Waits, at most 5 s, until `reached` holds of what it was told.
@@ -89,6 +90,11 @@ impl Double {
             Ok(told) => told.unwrap().clone(),
             Err(_) => panic!("never reached: {:?}", self.told.borrow()),
         }
+    }
+
+    /// Closes the gate as its deadline does.
+    pub fn close_gate(&self) {
+        self.service.input(Input::Close { reason: String::from("lease_ended") });
     }
 
     pub fn told(&self) -> Vec<Told> {

@@ -206,6 +206,32 @@ async fn reopened_gate_gets_a_new_nonce() {
 }
 
 #[tokio::test]
+async fn heartbeat_prolongs_an_open_gate_and_a_gate_that_ended_is_opened_anew() {
+    let mut rig = Rig::new();
+    let double = rig.double("127.0.0.1:0", UID, 0);
+    rig.connect(double.address);
+    rig.push();
+    rig.licence.want(Wanted::Open).unwrap();
+    let leases = |told: &[Told]| {
+        let codes = told.iter().filter_map(|told| match told {
+            Told::Lease(code) => Some(code.clone()),
+            Told::Hello | Told::Apply(_) | Told::Close => None,
+        });
+        codes.collect::<Vec<_>>()
+    };
+    double.until(|told| leases(told) == [""]).await;
+    let hellos = |told: &[Told]| told.iter().filter(|told| **told == Told::Hello).count();
+    let before = hellos(&double.told());
+    rig.licence.renew();
+    let told = double.until(|told| leases(told) == ["", ""]).await;
+    assert_eq!(hellos(&told), before, "a renewal needs no nonce");
+    rig.news_until(|news| matches!(news, News::Gate(gate) if gate.gate == 1)).await;
+    double.close_gate();
+    let told = double.until(|told| leases(told) == ["", "", ""]).await;
+    assert_eq!(hellos(&told), before + 1);
+}
+
+#[tokio::test]
 async fn other_pod_at_the_address_is_sent_nothing() {
     let mut rig = Rig::new();
     let double = rig.double("127.0.0.1:0", "another", 0);

@@ -27,6 +27,9 @@ fn people(status: &NodeStatus) -> String {
         view.replicas.iter().map(|replica| replica_row(replica, processes)).collect();
     let head = ["TMM", "PROCESS", "RESTARTS", "CONFIGURATION", "GATE", "INTERFACES", "READY"];
     text += &table::text(&head, &rows);
+    for complaint in &status.complaints {
+        text += &format!("\n{} is refused: {}\n", complaint.file, complaint.problem);
+    }
     if view.objects.is_empty() {
         return text + "\nNo resources yet: put YAML files into resourceDir.\n";
     }
