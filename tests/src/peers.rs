@@ -1,10 +1,15 @@
-//! Real peers: nginx, curl, ncat, iperf3, usrsctp's examples, ping.
+//! Real peers: nginx, curl, socat, iperf3, usrsctp's examples, ping.
 //!
 //! Each server tells who it is, so that a client sees which member answered.
 
-use std::{fs, net::IpAddr, path::Path, time::Duration};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
+    path::Path,
+    time::Duration,
+};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use netlab::{Namespace, Process, ProcessBuilder};
 
 use crate::{
@@ -64,15 +69,16 @@ http {{
     Ok(process)
 }
 
-/// Starts a UDP echo that answers each datagram with `name`, a space and the datagram.
+/// Starts a UDP echo of both families that answers each datagram with `name`, a space and the
+/// datagram, by socat.
 ///
 /// # Errors
 ///
 /// If it does not listen within five seconds.
 pub fn udp_echo(namespace: &Namespace, name: &str, folder: &Path) -> Result<Process> {
-    let mut command = namespace.command("ncat");
-    let answer = format!("read -r line; echo \"{name} $line\"");
-    command.args(["-u", "-l", "-k", &plan::ECHO_PORT.to_string(), "-c", &answer]);
+    let mut command = namespace.command("socat");
+    command.arg(format!("UDP6-RECVFROM:{},ipv6only=0,fork", plan::ECHO_PORT));
+    command.arg(format!("SYSTEM:read -r line; echo \"{name} $line\""));
     let mut process = ProcessBuilder::new(format!("udp-{name}"), command).spawn(folder)?;
     listening(namespace, &mut process, 'u', plan::ECHO_PORT)?;
     Ok(process)
@@ -147,20 +153,28 @@ pub fn http_get(namespace: &Namespace, address: IpAddr, port: u16) -> Result<(St
     Ok((name.to_owned(), source.to_owned()))
 }
 
-/// Sends one datagram and returns the answer's line.
+/// Sends one datagram from a port of its own and returns the answer's line.
 ///
 /// # Errors
 ///
 /// If none comes within a second.
 pub fn udp_ask(namespace: &Namespace, address: IpAddr, port: u16, text: &str) -> Result<String> {
-    let script = format!("echo '{text}' | timeout 2 ncat -u -i 500ms {address} {port}");
-    // ncat ends by its idle time, which it calls an error.
-    let answer = match namespace.run("sh", ["-c", &format!("{script}; true")]) {
-        Ok(answer) => answer,
-        Err(error) => bail!("{error}"),
+    let any: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let line = answer.lines().next().context("no answer")?;
-    Ok(line.to_owned())
+    let answer = namespace.enter(|| -> std::io::Result<Vec<u8>> {
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect((address, port))?;
+        socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+        socket.send(format!("{text}\n").as_bytes())?;
+        let mut buffer = vec![0; 2048];
+        let length = socket.recv(&mut buffer)?;
+        buffer.truncate(length);
+        Ok(buffer)
+    })?;
+    let answer = answer.with_context(|| format!("no answer from {address} port {port}"))?;
+    Ok(String::from_utf8_lossy(&answer).trim_end().to_owned())
 }
 
 /// Pings `count` times, 10 ms apart; returns how many were answered.

@@ -7,6 +7,7 @@ use spk_tests::{
     peers,
     plan::{self, Family},
     samples::Sample,
+    tmm::Tables,
 };
 
 /// Answers to `requests` connections, by member; each must have come from `source`.
@@ -204,9 +205,8 @@ fn a_full_flow_table_refuses_new_flows_by_name_and_serves_the_old_ones() {
     lab.await_member("demo-web", Family::V4).unwrap();
     let old = lab.background("wrk", &["-t1", "-c4", "-d5s", "http://192.0.2.10/"]).unwrap();
     lab.within_t_cfg("load runs", |lab| {
-        lab.tables().is_ok_and(|t| {
-            t.number("virtual_server_stat", "demo-web-tcp-v4", "clientside.cur_conns") >= 4
-        })
+        let flows = |t: Tables| t.number("tmm_stat", "0", "client_side_traffic.cur_conns");
+        lab.tables().is_ok_and(|tables| flows(tables) >= 4)
     })
     .unwrap();
     let echo = (plan::echo(Family::V4), plan::ECHO_PORT);

@@ -101,9 +101,13 @@ impl Limit {
 
 impl<S: Subscriber> Layer<S> for LogLayer {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        let own = event.metadata().target() == TARGET;
+        // Below a warning, libraries tell of single messages, tickets and keys among them.
+        if !own && *event.metadata().level() > Level::WARN {
+            return;
+        }
         let mut pairs = Pairs::default();
         event.record(&mut pairs);
-        let own = event.metadata().target() == TARGET;
         let known = pairs.id.filter(|_| own).and_then(message);
         let (id, severity) = match known {
             Some(message) => (*message, message.severity),
