@@ -105,6 +105,13 @@ impl<P: PacketPool> Ctx<'_, P> {
         ip_len <= self.net.adjacency(id).mtu
     }
 
+    /// Whether the neighbour of `id` failed within the last second: a frame for it would be dropped.
+    #[must_use]
+    pub fn is_dead(&self, id: AdjacencyId) -> bool {
+        let neighbour = self.net.neighbours.get(usize::from(id.0));
+        !self.net.adjacency(id).resolved && neighbour.is_some_and(|it| it.has_failed(self.now))
+    }
+
     /// The way back to the sender of `frame`: the MAC it came from if its VLAN has auto-lasthop,
     /// else by route (CHK-505).
     ///

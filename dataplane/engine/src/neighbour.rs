@@ -83,11 +83,17 @@ impl Neighbour {
         self.confirmed = now;
     }
 
+    /// Whether it failed within the last second and is not asked again before.
+    #[must_use]
+    pub fn has_failed(&self, now: Nanos) -> bool {
+        self.state == State::Failed && now.since(self.last) < RETRY
+    }
+
     /// A packet for it came while it is unresolved.
     pub fn wanted(&mut self, now: Nanos) -> Fate {
         match self.state {
             State::Gone => Fate::Gone,
-            State::Failed if now.since(self.last) < RETRY => Fate::Fail,
+            State::Failed if self.has_failed(now) => Fate::Fail,
             State::Incomplete if self.asked > 0 => Fate::Hold,
             State::Failed | State::Incomplete => {
                 self.begin(State::Incomplete, now);

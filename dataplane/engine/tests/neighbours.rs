@@ -212,7 +212,10 @@ fn three_requests_a_second_apart_then_what_waits_is_dropped() {
     assert_eq!(rig.advance(1100), []);
     assert_eq!(rig.drops(DropReason::NeighbourUnresolved), 1);
     assert_eq!(rig.worker.counters().held, 0);
-    rig.must_drop(&CLIENT, datagram(1), DropReason::NeighbourUnresolved);
+    let told = rig.send(&CLIENT, datagram(1));
+    assert_eq!((told.len(), told[0].icmp()), (1, (3, 1)), "host unreachable");
+    assert_eq!((told[0].src(), told[0].dst()), (SELF_4.into(), PEER_4.into()));
+    assert_eq!(rig.drops(DropReason::NeighbourUnresolved), 2);
     rig.advance(1000);
     assert_eq!(asked(&rig.send(&CLIENT, datagram(1))).len(), 1, "asked anew a second later");
 }
