@@ -68,6 +68,7 @@ pub struct Setup {
     pub ports: String,
     pub memory: u32,
     pub flows: u32,
+    pub drain_seconds: u16,
     pub server_names: Vec<&'static str>,
     pub has_anchor: bool,
     pub environment: Vec<(&'static str, String)>,
@@ -98,6 +99,7 @@ impl Setup {
             ports: r#"[{"name":"1.1","kind":"ring"}]"#.to_owned(),
             memory: 64,
             flows: 1024,
+            drain_seconds: 1,
             server_names: vec!["grpc-svc"],
             has_anchor: true,
             environment: vec![
@@ -122,13 +124,19 @@ impl Setup {
         if self.has_anchor {
             file("license/jwks.json", self.key.jwks().to_json().as_bytes());
         }
-        let Self { address, ports, memory, flows, .. } = self;
+        let Self { address, ports, memory, flows, drain_seconds, .. } = self;
         let yaml = format!(
             "clusterUid: c\nlisten: {address}:8750\nprobes: {address}:8081\n\
              metrics: {address}:9090\nmemory: {memory}\nhugepages: false\nflows: {flows}\n\
-             drainSeconds: 1\nports: {ports}\n"
+             drainSeconds: {drain_seconds}\nports: {ports}\n"
         );
         file("tmm.yaml", yaml.as_bytes());
+    }
+
+    /// Runs packet threads on these CPUs.
+    pub fn cores(&mut self, list: &str) {
+        self.environment.retain(|(name, _)| *name != "PAL_CPU_SET");
+        self.environment.push(("PAL_CPU_SET", list.to_owned()));
     }
 
     /// The command; in `namespace` if there is one.

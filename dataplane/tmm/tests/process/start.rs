@@ -172,6 +172,31 @@ fn sigterm_ends_the_process_with_code_0_and_kill_leaves_no_file() {
     assert_eq!(crate::rig::hugepage_files(), before);
 }
 
+/// OPS-723: a million packets at debug level leave the number of lines as it was.
+#[tokio::test]
+async fn a_million_packets_log_nothing() {
+    let mut setup = Setup::new();
+    // The null device gives empty frames without end.
+    setup.ports = r#"[{"name":"1.1","kind":"null"}]"#.to_owned();
+    setup.environment.push(("TMM_LOG_LEVEL", "Debug".to_owned()));
+    let tmm = setup.start(None);
+    let mut client = tmm.client().await;
+    let mut received = async || {
+        let request = StatisticsRequest { tables: vec!["interface_stat".to_owned()] };
+        let table = client.statistics(request).await.unwrap().into_inner().tables.remove(0);
+        table.rows.first().and_then(|row| table.number_at(row, "pkts_in")).unwrap_or(0)
+    };
+    let start = received().await;
+    let lines = tmm.log().lines().count();
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    while received().await < start + 1_000_000 {
+        assert!(std::time::Instant::now() < end, "{start} packets and no more");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let log = tmm.log();
+    assert!(log.lines().count() <= lines + 20, "{log}");
+}
+
 async fn get(tmm: &crate::rig::Tmm, path: &str) -> (u16, String) {
     http(tmm.probes, path).await
 }

@@ -4,8 +4,13 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::rig::{Client, Setup, Tmm};
+use crate::rig::{Client, NAMESPACE, POD, Setup, Tmm, allow, lease, nonce};
 use netlab::{Namespace, VlanPort, veth};
+use nix::sys::ptrace;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+use spk_entitlement::Occasion;
 use tmm_config::Spec;
 use tmm_config::spec::{
     AllowedService, ListenerSpec, MemberSpec, Method, ObjectRef, PoolSpec, ServiceDown,
@@ -64,6 +69,20 @@ impl Lab {
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else { return };
                 let _ = stream.write_all(b"member\n");
+            }
+        });
+    }
+
+    /// A server that sends back what it gets.
+    fn echo(&self) {
+        let listener = self.server.enter(|| TcpListener::bind(MEMBER).unwrap()).unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { return };
+                std::thread::spawn(move || {
+                    let mut reader = stream.try_clone().unwrap();
+                    let _ = std::io::copy(&mut reader, &mut stream);
+                });
             }
         });
     }
@@ -228,34 +247,132 @@ fn nothing_passes_before_a_lease_and_after_a_close() {
     });
 }
 
-/// Two packet threads: connections pass whichever thread their frames come to.
+/// LIC-801: with every thread of the control side stopped, the packet thread drops from the
+/// deadline on.
 #[test]
-fn two_packet_threads_hand_frames_to_their_owner() {
-    let lab = Lab::build("two");
+fn a_stopped_control_side_does_not_keep_the_gate_open() {
+    let lab = Lab::build("stopped");
     lab.serve();
-    let mut setup = Lab::setup("afPacket");
-    for (name, value) in &mut setup.environment {
-        if *name == "PAL_CPU_SET" {
-            *value = "0-1".to_owned();
+    let mut tmm = Lab::setup("afPacket").start(Some(&lab.node));
+    let made = Instant::now();
+    within(&lab, async || {
+        let mut client = apply(&tmm, 1).await;
+        let nonce = nonce(&mut client).await;
+        let occasion = allow();
+        let occasion = Occasion { ends: Some(occasion.iat + 4), ..occasion };
+        let jws = tmm.authority.open(NAMESPACE, POD, &nonce, &occasion);
+        assert_eq!(lease(&mut client, jws).await.rejected, "");
+    });
+    let stopped = StoppedThreads::but(&tmm, "lcore-");
+    assert_eq!(lab.ask(Duration::from_secs(2)).unwrap(), "member\n", "open before the deadline");
+    // Time itself is what is tested.
+    std::thread::sleep(Duration::from_secs(5).saturating_sub(made.elapsed()));
+    let before = lab.delivered();
+    assert!(lab.ask(Duration::from_millis(500)).is_err());
+    assert_eq!(lab.delivered(), before);
+    assert!(!tmm.log().contains("License gate closed"), "nobody wrote the word again");
+    drop(stopped);
+    tmm.process
+        .wait_for(Duration::from_secs(5), |log| log.contains("License gate closed: lease_ended"))
+        .unwrap();
+}
+
+/// Threads of a process that a tracer holds; dropping it lets them go.
+struct StoppedThreads(Vec<Pid>);
+
+impl StoppedThreads {
+    /// Stops all threads whose names do not begin so.
+    fn but(tmm: &Tmm, prefix: &str) -> Self {
+        // The guard started `ip netns exec`, which became the process.
+        let tasks = format!("/proc/{}/task", tmm.process.id());
+        let mut stopped = Self(Vec::new());
+        for entry in std::fs::read_dir(tasks).unwrap().flatten() {
+            let name = std::fs::read_to_string(entry.path().join("comm")).unwrap();
+            if name.starts_with(prefix) {
+                continue;
+            }
+            let thread = Pid::from_raw(entry.file_name().to_str().unwrap().parse().unwrap());
+            ptrace::seize(thread, ptrace::Options::empty()).unwrap();
+            stopped.0.push(thread);
+            ptrace::interrupt(thread).unwrap();
+            waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
+        }
+        assert!(stopped.0.len() >= 3, "main and control threads");
+        stopped
+    }
+}
+
+impl Drop for StoppedThreads {
+    fn drop(&mut self) {
+        for thread in &self.0 {
+            // A thread that ended needs no help.
+            let _ = ptrace::detach(*thread, None);
         }
     }
+}
+
+/// Two packet threads: connections pass whichever thread their frames come to, with a queue for
+/// each and with one for both.
+#[test]
+fn two_packet_threads_hand_frames_to_their_owner() {
+    for kind in ["afPacket", "afXdp"] {
+        let lab = Lab::build("two");
+        lab.serve();
+        let mut setup = Lab::setup(kind);
+        setup.cores("0-1");
+        let mut tmm = setup.start(Some(&lab.node));
+        within(&lab, async || {
+            let mut client = apply(&tmm, 1).await;
+            assert_eq!(tmm.open(&mut client).await.rejected, "");
+        });
+        for _ in 0..20 {
+            assert_eq!(lab.ask(Duration::from_secs(3)).unwrap(), "member\n", "{}", tmm.log());
+        }
+        within(&lab, async || {
+            let mut client = tmm.client().await;
+            identity_holds(&mut client).await;
+            let listed = client.flows(FlowsRequest::default()).await.unwrap().into_inner().flows;
+            assert_eq!(listed.len(), 20);
+            let used: std::collections::BTreeSet<u32> =
+                listed.iter().map(|flow| flow.worker).collect();
+            assert_eq!(used.len(), 2, "both threads own flows");
+            let limited = FlowsRequest { limit: 5, ..FlowsRequest::default() };
+            let limited = client.flows(limited).await.unwrap().into_inner();
+            assert_eq!((limited.flows.len(), limited.truncated), (5, true));
+        });
+    }
+}
+
+/// SIGTERM: the open connection goes on, a new one is not taken, and the process ends with code 0
+/// once the old one is gone.
+#[test]
+fn a_draining_process_serves_old_connections_only() {
+    let lab = Lab::build("drain");
+    lab.echo();
+    let mut setup = Lab::setup("afPacket");
+    setup.drain_seconds = 20;
     let mut tmm = setup.start(Some(&lab.node));
     within(&lab, async || {
         let mut client = apply(&tmm, 1).await;
         assert_eq!(tmm.open(&mut client).await.rejected, "");
     });
-    for _ in 0..20 {
-        assert_eq!(lab.ask(Duration::from_secs(3)).unwrap(), "member\n", "{}", tmm.log());
-    }
-    within(&lab, async || {
-        let mut client = tmm.client().await;
-        identity_holds(&mut client).await;
-        let listed = client.flows(FlowsRequest::default()).await.unwrap().into_inner().flows;
-        assert_eq!(listed.len(), 20);
-        let limited = FlowsRequest { limit: 5, ..FlowsRequest::default() };
-        let limited = client.flows(limited).await.unwrap().into_inner();
-        assert_eq!((limited.flows.len(), limited.truncated), (5, true));
-    });
+    let connect = |limit| {
+        let address: SocketAddr = VIP.parse().unwrap();
+        lab.client.enter(|| TcpStream::connect_timeout(&address, limit)).unwrap()
+    };
+    let mut old = connect(Duration::from_secs(3)).unwrap();
+    old.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+    tmm.process.signal(Signal::SIGTERM);
+    tmm.process.wait_for(Duration::from_secs(5), |log| log.contains(": 2a000004:5: ")).unwrap();
+    assert!(connect(Duration::from_millis(500)).is_err());
+    let mut word = [0; 4];
+    old.write_all(b"ping").unwrap();
+    old.read_exact(&mut word).unwrap();
+    assert_eq!(&word, b"ping");
+    assert!(tmm.process.ended().is_none());
+    drop(old);
+    let status = tmm.process.wait(Duration::from_secs(19)).unwrap();
+    assert_eq!(status.code(), Some(0), "{}", tmm.log());
 }
 
 /// The same on AF_XDP.
