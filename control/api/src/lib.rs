@@ -7,6 +7,15 @@
 //!
 //! Source: crds.md §1 to §7, §10, §13, §14, §17.
 
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    clippy::cast_possible_truncation
+)]
+
 pub mod balancing;
 pub mod egress;
 pub mod filters;

@@ -88,6 +88,11 @@ pub fn load(text: &str, namespace: &str) -> Result<Documents, LoadError> {
     let mut options = serde_saphyr::Options::default();
     // `y` and `on` are names here; a boolean field takes true and false only.
     options.strict_booleans = true;
+    if let Some(budget) = &mut options.budget {
+        budget.max_documents = MOST_DOCUMENTS;
+        budget.max_nodes = MOST_NODES;
+        budget.max_events = 4 * MOST_NODES;
+    }
     let nodes: Vec<Node> =
         serde_saphyr::from_multiple_with_options(text, options).map_err(|error| broken(&error))?;
     let mut documents = Vec::new();
@@ -241,3 +246,8 @@ const KUBERNETES: [&str; 15] = [
 
 /// What the parser tells programmers about repeated keys, who are not its readers here.
 const PARSER_ADVICE: &str = ", set DuplicateKeyPolicy in Options if acceptable";
+
+/// Documents of one file: far above the 1,000 objects and 10,000 members of crds.md §1.
+const MOST_DOCUMENTS: usize = 100_000;
+/// Values in one file: 10,000 endpoints as a cluster prints them have some 500,000.
+const MOST_NODES: usize = 5_000_000;

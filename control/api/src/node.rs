@@ -1,6 +1,6 @@
 //! A YAML document as a tree that knows the line of every part.
 //!
-//! Owns the step from YAML to JSON values; what the values mean is [`crate::load`]'s.
+//! Owns the step from YAML to JSON values; what the values mean is [`crate::load()`]'s.
 
 use std::fmt;
 

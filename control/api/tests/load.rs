@@ -165,3 +165,10 @@ fn words_of_yaml_1_1_are_text() {
     let labels = pod.metadata.labels.as_ref().expect("it has labels");
     assert_eq!((pod.metadata.name.as_deref(), labels["on"].as_str()), (Some("y"), "off"));
 }
+
+#[test]
+fn a_file_may_hold_all_objects_of_a_large_cluster() {
+    let pod = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: x, labels: {a: b, c: d}}\n";
+    let documents = load(&pod.repeat(3000), "demo").expect("no budget of the parser is breached");
+    assert_eq!(documents.len(), 3000);
+}

@@ -24,6 +24,14 @@ pub(crate) struct Vlan {
     pub spec: VlanSpec,
 }
 
+/// A table of named things; a name is its owner's alone within one table.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Table {
+    Listeners,
+    Pools,
+    Egresses,
+}
+
 /// One listener in force.
 #[derive(Clone, Debug)]
 pub(crate) struct Claim {
@@ -43,8 +51,8 @@ pub(crate) struct Board {
     pub listeners: BTreeMap<Endpoint, Vec<Claim>>,
     /// Egresses with where they take packets.
     pub egresses: Vec<Claim>,
-    /// Names of virtual servers and pools with their owners.
-    pub names: BTreeMap<String, ObjectId>,
+    /// Names that tables show, with their owners.
+    pub names: BTreeMap<(Table, String), ObjectId>,
 }
 
 /// The part of the configuration that one object asks for, and what goes with it. With a problem it
@@ -76,12 +84,12 @@ impl Board {
         self.vlans.values().any(|vlan| vlan.subnets().any(|subnet| subnet.contains(&address)))
     }
 
-    /// The name of `owner` if it is free, else one that cannot clash.
+    /// The `documented` name if it is free in `table`, else one that cannot clash.
     ///
     /// `<ns>-<name>` is ambiguous (`a-b` + `c`, `a` + `b-c`), and two kinds may share a pool name.
     /// A namespace holds no `/`, so the second form is the owner's alone.
-    pub fn name(&self, owner: &ObjectId, documented: &str, full: &str) -> String {
-        match self.names.get(documented) {
+    pub fn name(&self, table: Table, owner: &ObjectId, documented: &str, full: &str) -> String {
+        match self.names.get(&(table, documented.to_owned())) {
             Some(other) if other != owner => {
                 format!("{}/{}-{full}", owner.namespace, owner.name)
             }
@@ -95,17 +103,17 @@ impl Board {
             self.vlans.insert(id.name.clone(), vlan.clone());
         }
         if let Some((spec, vlans)) = &part.egress {
-            self.names.insert(spec.name.clone(), id.clone());
+            self.names.insert((Table::Egresses, spec.name.clone()), id.clone());
             self.egresses.push(Claim { owner: id.clone(), vlans: vlans.clone() });
         }
         for (listener, vlans) in &part.listeners {
             let endpoint = (listener.protocol, listener.vip, listener.port);
             let claim = Claim { owner: id.clone(), vlans: vlans.clone() };
             self.listeners.entry(endpoint).or_default().push(claim);
-            self.names.insert(listener.name.clone(), id.clone());
+            self.names.insert((Table::Listeners, listener.name.clone()), id.clone());
         }
         for pool in &part.pools {
-            self.names.insert(pool.name.clone(), id.clone());
+            self.names.insert((Table::Pools, pool.name.clone()), id.clone());
         }
     }
 }

@@ -7,7 +7,7 @@ use spk_api::ingress::SourceTranslation;
 use spk_api::{ObjectId, Path, Problem, Reason};
 use tmm_config::spec::{EgressSpec, Snat};
 
-use crate::board::{Board, Part, object_ref};
+use crate::board::{Board, Part, Table, object_ref};
 use crate::event::Event;
 use crate::outcome::{Dangling, DanglingReason};
 use crate::{unsupported, vlan_set};
@@ -30,7 +30,12 @@ pub(crate) fn attempt(id: &ObjectId, resource: &Resource, board: &Board) -> Part
     exits(&vlans.now, board, &mut part.dangling);
     part.warnings = warnings(id, resource);
     let spec = EgressSpec {
-        name: board.name(id, &format!("{}-{}-egress", id.namespace, id.name), "egress"),
+        name: board.name(
+            Table::Egresses,
+            id,
+            &format!("{}-{}-egress", id.namespace, id.name),
+            "egress",
+        ),
         object: object_ref(id),
         vlans: vlans.set.clone(),
         dual_stack: resource.dual_stack_enabled,

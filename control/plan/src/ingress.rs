@@ -15,7 +15,7 @@ use tmm_config::spec::{
 };
 use tmm_wire::Protocol;
 
-use crate::board::{Board, Part, object_ref};
+use crate::board::{Board, Part, Table, object_ref};
 use crate::event::Event;
 use crate::members::{Cluster, Found, Query};
 use crate::outcome::{Dangling, DanglingReason, PlannedMember};
@@ -153,7 +153,7 @@ fn listen(
     let kind = request.protocol.name();
     let full = format!("{kind}-{family}");
     let own = format!("{}-{}", id.namespace, id.name);
-    let pool = board.name(id, &format!("{own}-{family}"), &full);
+    let pool = board.name(Table::Pools, id, &format!("{own}-{family}"), &full);
     let planned = members.iter().map(|member| PlannedMember {
         pool: pool.clone(),
         address: member.address,
@@ -164,7 +164,7 @@ fn listen(
     });
     part.members.extend(planned);
     let listener = ListenerSpec {
-        name: board.name(id, &format!("{own}-{full}"), &full),
+        name: board.name(Table::Listeners, id, &format!("{own}-{full}"), &full),
         object: object_ref(id),
         protocol: request.protocol,
         vip,

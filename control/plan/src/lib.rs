@@ -12,6 +12,15 @@
 //!
 //! Sources: crds.md §3.4, §4, §5, and the R- rules of each kind; operations.md §4.8.
 
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    clippy::cast_possible_truncation
+)]
+
 mod address;
 mod board;
 pub mod delivery;

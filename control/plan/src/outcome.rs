@@ -10,7 +10,7 @@ use tmm_config::Spec;
 use crate::event::Event;
 use crate::inputs::Memory;
 
-/// The outcome of [`plan`].
+/// The outcome of [`crate::plan`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// The configuration; [`Plan::spec_for`] gives a replica's.

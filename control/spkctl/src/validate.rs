@@ -4,8 +4,6 @@
 //! controller runs.
 
 mod report;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,6 +1,7 @@
 //! The planner from YAML to configuration, verdicts and events.
 
 mod cases;
+mod names;
 mod order;
 mod replicas;
 mod scenario;

@@ -98,8 +98,10 @@ impl Report {
                     Content::Service(_)
                     | Content::EndpointSlice(_)
                     | Content::Pod(_)
-                    | Content::Namespace(_)
-                    | Content::Ignored => {}
+                    | Content::Namespace(_) => {}
+                    Content::Ignored => {
+                        object.notes.push(Entry::note("NotRead", "the product does not read it"));
+                    }
                 }
                 objects.push(object);
             }
