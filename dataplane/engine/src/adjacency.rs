@@ -40,6 +40,7 @@ impl AdjacencyKey {
 
 /// The way to one next hop.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
 pub struct Adjacency {
     /// Destination MAC, source MAC and, if `tagged`, the 802.1Q tag. The ethertype behind it stays
     /// in the frame.

@@ -239,7 +239,8 @@ impl Monitors {
         self.pools.sort_by(|a, b| a.name.cmp(&b.name));
         self.drop_stale_keys(config);
         let probes: usize = self.checks.iter().flatten().map(|check| check.probes.len()).sum();
-        self.keys.reserve(probes.saturating_sub(self.keys.len()));
+        // Twice the room, so that the map cleans up in place and never grows in between.
+        self.keys.reserve((probes * 2).saturating_sub(self.keys.len()));
         self.hand = self.hand.min(self.checks.len().saturating_sub(1));
     }
 

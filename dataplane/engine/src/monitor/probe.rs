@@ -169,3 +169,6 @@ impl Probe {
 }
 
 const SILENCE: Nanos = Nanos::from_secs(1);
+
+#[cfg(test)]
+mod tests;
