@@ -295,10 +295,11 @@ impl Config {
         self.parts.pools.get(pool as usize)
     }
 
-    /// The slot of a member by its pool's name.
+    /// The slot of a member by its pool's name. Linear in the pool's members.
     #[must_use]
     pub fn member_slot(&self, pool: &str, address: IpAddr, port: u16) -> Option<MemberSlot> {
-        let pool = self.parts.pools.iter().find(|candidate| candidate.name == pool)?;
+        let at = self.parts.pools.binary_search_by(|other| other.name.as_str().cmp(pool)).ok()?;
+        let pool = self.parts.pools.get(at)?;
         let is_it = |member: &&Member| member.address == address && member.port == port;
         pool.members.iter().find(is_it).map(|member| member.slot)
     }

@@ -205,6 +205,10 @@ impl Applier {
                 return false;
             }
         };
+        // One that left meanwhile is checked anew if it comes back.
+        if self.current.member_slot(&pool, address, port).is_none() {
+            return false;
+        }
         let is_up = state == MemberState::Up;
         let health = if is_up { Health::Up } else { Health::Down };
         if self.facts.health(&pool, address, port) == Some(health) {
