@@ -234,7 +234,7 @@ impl Keeper {
             self.event(EventKind::Normal, "TmmAdopted", text);
             return Some(process);
         }
-        let text = format!("node.yaml changed; process {} is restarted", identity.pid);
+        let text = format!("settings or trust changed; process {} is restarted", identity.pid);
         self.event(EventKind::Normal, "TmmSettingsChanged", text);
         process.stop(self.drain + KILL_AFTER).await;
         None

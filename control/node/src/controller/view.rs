@@ -109,10 +109,13 @@ impl View {
                     connected: facts.is_some_and(|facts| facts.boot_id().is_some()),
                     failure: facts.and_then(|facts| facts.failure().map(str::to_owned)),
                     acknowledged: facts.and_then(super::core::ReplicaFacts::acknowledged),
-                    not_ready: ready
-                        .and_then(|pod| pod.conditions.first())
-                        .filter(|condition| condition.status != "True")
-                        .map(|condition| format!("{}: {}", condition.reason, condition.message)),
+                    not_ready: match ready.and_then(|pod| pod.conditions.first()) {
+                        Some(condition) if condition.status == "True" => None,
+                        Some(condition) => {
+                            Some(format!("{}: {}", condition.reason, condition.message))
+                        }
+                        None => Some(String::from("Pending: no status yet")),
+                    },
                     gate: facts.and_then(|facts| facts.gate(now)),
                     interfaces: facts
                         .map(super::core::ReplicaFacts::interfaces)

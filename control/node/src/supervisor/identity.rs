@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
 use crate::durable::{self, Access};
@@ -26,6 +27,8 @@ pub struct Recipe {
     pub environment: BTreeMap<String, String>,
     /// Text of its `tmm.yaml`.
     pub settings: String,
+    /// Digest of the CA and the lease keys that it trusts: with others it could not be reached.
+    pub trust: String,
 }
 
 impl Recipe {
@@ -44,8 +47,18 @@ impl Recipe {
                 .map(|(name, value)| (name.to_owned(), value))
                 .collect(),
             settings: TmmFile::new(settings, replica).text(),
+            trust: trust(&layout.tmm(replica.index)),
         }
     }
+}
+
+fn trust(home: &Path) -> String {
+    let mut context = Context::new(&SHA256);
+    for name in ["certs/ca_root.crt", "license/jwks.json"] {
+        // A file that is missing is a trust of its own; installing it makes another one.
+        context.update(&fs::read(home.join(name)).unwrap_or_default());
+    }
+    context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Contents of a pid file.
@@ -165,6 +178,7 @@ mod tests {
             config: "/c".into(),
             environment: BTreeMap::new(),
             settings: String::new(),
+            trust: String::new(),
         }
     }
 

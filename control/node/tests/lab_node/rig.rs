@@ -125,6 +125,7 @@ impl Rig {
                 status.controller.generation > 0
                     && !status.controller.replicas.is_empty()
                     && status.controller.replicas.iter().all(|replica| replica.not_ready.is_none())
+                    && status.processes.iter().all(|process| process.pid.is_some())
             })
         });
         self.note_tmms();
