@@ -214,6 +214,8 @@ fn metadata(value: Option<Value>, namespace: &str) -> Result<ObjectMeta, Vec<Pro
         let fix = "give a DNS-1123 subdomain of at most 253 characters";
         return refuse(&at.field("name"), "pattern", "is missing or no object name", fix);
     }
+    // Who wrote which field is the API server's book-keeping, and large.
+    meta.managed_fields = None;
     if meta.namespace.as_deref().is_none_or(str::is_empty) {
         meta.namespace = Some(namespace.to_owned());
     }

@@ -15,6 +15,19 @@ pub(crate) fn check(address: IpAddr, at: &Path, out: &mut Vec<Problem>) {
     }
 }
 
+/// Adds `InvalidAddress` if packets to this network are not forwarded.
+pub(crate) fn check_network(network: IpAddr, at: &Path, out: &mut Vec<Problem>) {
+    let mapped = matches!(network, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+    if network.is_multicast() || mapped {
+        let kind = if mapped { "IPv4-mapped" } else { "multicast" };
+        let problem = format!("{network} is of {kind} addresses");
+        out.push(
+            Problem::invalid(at, "R-ADDRESS", problem, "use a network of unicast addresses")
+                .because(Reason::InvalidAddress),
+        );
+    }
+}
+
 /// What makes the address unusable as the address of a host.
 pub(crate) fn unusable(address: IpAddr) -> Option<&'static str> {
     if address.is_unspecified() {

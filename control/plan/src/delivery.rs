@@ -278,8 +278,11 @@ fn member_status(member: &PlannedMember, delivery: &Delivery) -> MemberStatus {
 
 const fn counts_as_up(state: MemberState) -> bool {
     match state {
-        MemberState::Up | MemberState::Unchecked | MemberState::Partial => true,
-        MemberState::Down | MemberState::Checking | MemberState::Draining => false,
+        MemberState::Up | MemberState::Unchecked => true,
+        MemberState::Down
+        | MemberState::Checking
+        | MemberState::Draining
+        | MemberState::Partial => false,
     }
 }
 

@@ -53,6 +53,7 @@ pub(crate) fn attempt(id: &ObjectId, spec: &StaticRouteSpec, board: &Board) -> P
 fn prefix(to: IpAddr, length: u8, at: &Path, out: &mut Vec<Problem>) -> Option<IpNet> {
     // V-SR-LEN holds, so a length always fits.
     let prefix = IpNet::new(to, length).ok()?;
+    address::check_network(to, at, out);
     if prefix.network() != to {
         let problem = format!("{to} has host bits under length {length}");
         out.push(Problem::invalid(at, "R-SR-1", problem, format!("use {}", prefix.network())));

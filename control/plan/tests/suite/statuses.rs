@@ -149,7 +149,7 @@ fn status_joins_the_replicas_views_of_members() {
             ("10.20.0.23".into(), MemberState::Checking, None, ""),
         ]
     );
-    assert_eq!(status.member_summary.as_deref(), Some("2/6"));
+    assert_eq!(status.member_summary.as_deref(), Some("1/6"));
     assert_eq!(status.vip.as_deref(), Some("192.0.2.10,2001:db8:10::10"));
     assert_eq!(status.port.as_deref(), Some("80"));
     let replicas: Vec<_> = status.replicas.iter().map(|r| (r.index, r.state)).collect();
