@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use spk_node::socket::{Answer, Request};
@@ -48,6 +48,34 @@ fn changed_file_is_applied_within_a_second_and_a_wrong_one_changes_nothing() {
     until("the object goes with its file", A_SECOND, || generation(&rig) > before);
     let status = rig.path("resources/vlan.yaml.status.yaml");
     until("and so does its status", A_SECOND, || !status.exists());
+}
+
+#[test]
+fn status_of_a_file_that_changes_all_the_time_is_written_once_a_second() {
+    let mut rig = Rig::new(1);
+    rig.put("vlan.yaml", VLAN);
+    rig.start_ready();
+    let path = rig.path("resources/vlan.yaml.status.yaml");
+    let inode = || fs::metadata(&path).map(|metadata| metadata.ino()).ok();
+    let (mut written, mut last) = (Vec::new(), inode());
+    let begin = Instant::now();
+    let mut tag = 100;
+    while begin.elapsed() < Duration::from_secs(4) {
+        // A new tag every 100 ms; the file is replaced by each writing.
+        if begin.elapsed() > Duration::from_millis(100) * (tag - 100) {
+            tag += 1;
+            rig.put("vlan.yaml", &VLAN.replace("tag: 100", &format!("tag: {tag}")));
+        }
+        let now = inode();
+        if now != last {
+            written.push(begin.elapsed());
+            last = now;
+        }
+        std::thread::yield_now();
+    }
+    assert!((3..=5).contains(&written.len()), "{written:?}");
+    let early = |pair: &[Duration]| pair[1] - pair[0] < Duration::from_millis(900);
+    assert!(!written.windows(2).any(early), "{written:?}");
 }
 
 #[test]
