@@ -12,7 +12,6 @@ use anyhow::{Context, Result, bail, ensure};
 use netlab::{Namespace, Process, ProcessBuilder, machine, registry};
 use nix::time::{ClockId, clock_gettime};
 use tempfile::TempDir;
-use tmm_rpc::{TlsFiles, proto};
 
 use crate::{
     grammar,
@@ -20,7 +19,7 @@ use crate::{
     peers,
     plan::{self, Family},
     poll, samples,
-    tmm::{self, Tables},
+    tmm::Tables,
     topology::{Topology, TopologyOptions},
 };
 
@@ -251,16 +250,13 @@ impl Lab {
         poll::hold(what, T_CFG, || holds(self))
     }
 
-    /// Members of a pool that may get new flows: their monitors say up, or they have none.
+    /// Members of a pool of replica 0 that may get new flows.
     ///
     /// # Errors
     ///
     /// If the TMM does not answer.
     pub fn members_up(&self, pool: &str) -> Result<usize> {
-        let usable = |member: &&proto::MemberReport| {
-            member.pool == pool && ["up", "unchecked"].contains(&member.state.as_str())
-        };
-        Ok(self.report(0)?.members.iter().filter(usable).count())
+        self.node.members_up(&self.topology.node, pool)
     }
 
     /// Waits until a pool has `number` members that may get new flows.
@@ -272,7 +268,9 @@ impl Lab {
         self.within_t_cfg(&format!("{pool} has {number} members"), |lab| {
             lab.members_up(pool).is_ok_and(|up| up == number)
         })
-        .with_context(|| format!("{:?}", self.report(0).map(|report| report.members)))
+        .with_context(|| {
+            format!("{:?}", self.node.report(&self.topology.node, 0).map(|report| report.members))
+        })
     }
 
     /// Waits until all servers are up in the pool of `object` (`<namespace>-<name>`).
@@ -299,29 +297,14 @@ impl Lab {
             .with_context(|| format!("{address} is not resolved: {line}"))
     }
 
-    /// What replica `index` reports of members and interfaces now.
-    ///
-    /// # Errors
-    ///
-    /// If it does not answer.
-    pub fn report(&self, index: u8) -> Result<proto::Report> {
-        let tls = TlsFiles::controller(&self.node.state()).load()?;
-        let (node, address) = (&self.topology.node, self.node.listen(index));
-        tmm::call(node, address, &tls, async |mut client: tmm::Client| {
-            let request = proto::WatchReportsRequest::default();
-            let mut stream = client.watch_reports(request).await?.into_inner();
-            let first = stream.message().await?;
-            Ok(tonic::Response::new(first.unwrap_or_default()))
-        })
-    }
-
     /// Hardware address that replica `index` reports for an interface, such as `1.1`.
     ///
     /// # Errors
     ///
     /// If it reports none.
     pub fn interface_mac(&self, index: u8, name: &str) -> Result<String> {
-        self.report(index)?
+        self.node
+            .report(&self.topology.node, index)?
             .interfaces
             .into_iter()
             .find(|interface| interface.name == name)

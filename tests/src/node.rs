@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use netlab::{Namespace, Process, ProcessBuilder};
+use tmm_rpc::{TlsFiles, proto};
 
 use crate::{
     poll,
@@ -194,6 +195,34 @@ impl Node {
     /// If it does not answer.
     pub fn tables(&self, namespace: &Namespace, index: u8) -> Result<Tables> {
         tmm::tables(namespace, self.listen(index), &self.state())
+    }
+
+    /// What replica `index` reports of members and interfaces now.
+    ///
+    /// # Errors
+    ///
+    /// If it does not answer.
+    pub fn report(&self, namespace: &Namespace, index: u8) -> Result<proto::Report> {
+        let tls = TlsFiles::controller(&self.state()).load()?;
+        tmm::call(namespace, self.listen(index), &tls, async |mut client: tmm::Client| {
+            let request = proto::WatchReportsRequest::default();
+            let mut stream = client.watch_reports(request).await?.into_inner();
+            let first = stream.message().await?;
+            Ok(tonic::Response::new(first.unwrap_or_default()))
+        })
+    }
+
+    /// Members of a pool of replica 0 that may get new flows: their monitors say up, or they have
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// If the TMM does not answer.
+    pub fn members_up(&self, namespace: &Namespace, pool: &str) -> Result<usize> {
+        let usable = |member: &&proto::MemberReport| {
+            member.pool == pool && ["up", "unchecked"].contains(&member.state.as_str())
+        };
+        Ok(self.report(namespace, 0)?.members.iter().filter(usable).count())
     }
 
     /// Puts a resource file in place at once, as `mv` does.

@@ -46,6 +46,12 @@ pub enum Error {
         /// The owner's process id.
         owner: i32,
     },
+    /// This process is removing its labs.
+    #[error("namespace {name} is not made: this process is removing its labs")]
+    Closing {
+        /// Its name.
+        name: String,
+    },
     /// No interface of this name in the namespace.
     #[error("no interface {interface} in namespace {namespace}")]
     NoInterface {
@@ -101,6 +107,7 @@ impl Error {
             Self::File { .. } => "file",
             Self::Enter { .. } => "namespace_closed",
             Self::Taken { .. } => "namespace_taken",
+            Self::Closing { .. } => "closing",
             Self::NoInterface { .. } => "no_interface",
             Self::Tags { .. } => "bad_tags",
             Self::Bpf { .. } => "bpf",

@@ -29,12 +29,17 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// [`Error::Taken`] if a running process owns it; [`Error::Command`] or [`Error::File`] without
+    /// [`Error::Taken`] if a running process owns it; [`Error::Closing`] after
+    /// [`registry::remove_own`]; [`Error::Command`] or [`Error::File`] without
     /// the rights to make one.
     pub fn create(name: &str) -> Result<Self, Error> {
-        registry::claim(name)?;
+        registry::claim(name, || run(Command::new("ip").args(["netns", "add", name])).map(drop))
+            .inspect_err(|error| {
+                if !matches!(error, Error::Taken { .. }) {
+                    registry::remove(name);
+                }
+            })?;
         let made = Self { name: name.to_owned(), kept: false };
-        run(Command::new("ip").args(["netns", "add", name]))?;
         for (key, value) in [
             ("net/ipv6/conf/all/accept_dad", "0"),
             ("net/ipv6/conf/default/accept_dad", "0"),

@@ -10,6 +10,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -53,13 +54,22 @@ fn is_kept(name: &str) -> bool {
     fs::read_to_string(file_of(name)).is_ok_and(|text| text.trim() == KEPT)
 }
 
-/// Claims `name` for this process; removes what a dead or keeping owner left under it.
-pub(crate) fn claim(name: &str) -> Result<(), Error> {
+/// Whether this process may still make namespaces; held while one is being made.
+static OPEN: Mutex<bool> = Mutex::new(true);
+
+/// Claims `name` for this process, then makes the namespace by `make`; removes what a dead or
+/// keeping owner left under it.
+pub(crate) fn claim(name: &str, make: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+    let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*open {
+        return Err(Error::Closing { name: name.to_owned() });
+    }
     if let Some(owner) = living_owner(name) {
         return Err(Error::Taken { name: name.to_owned(), owner });
     }
     remove(name);
-    write(name, &own_identity())
+    write(name, &own_identity())?;
+    make()
 }
 
 /// Leaves `name` standing after this process ends.
@@ -140,7 +150,11 @@ pub fn remove_stale() -> Vec<String> {
 }
 
 /// Removes all namespaces of this process, for use on a signal: guards need not run.
+///
+/// Afterwards none can be made any more, whatever other threads are at.
 pub fn remove_own() {
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    *open = false;
     let own = own_identity();
     for name in registered() {
         if fs::read_to_string(file_of(&name)).is_ok_and(|text| text == own) {

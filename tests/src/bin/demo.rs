@@ -31,8 +31,8 @@ fn clean_up_on_signals() -> nix::Result<()> {
     let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
     signals.thread_block()?;
     thread::spawn(move || {
-        let signal = signals.wait();
-        eprintln!("\ndemo: {signal:?}: removes what it made");
+        let name = signals.wait().map_or("signal", Signal::as_str);
+        eprintln!("\ndemo: {name}: removes what it made");
         demo::abandon();
         std::process::exit(130);
     });

@@ -46,7 +46,7 @@ pub fn churn(stage: &mut Stage) -> Result<Outcome> {
     let mut without = slices.clone();
     without.drain_endpoints(&Stage::addresses(3));
     stage.node.write(&slices.name, &without.text())?;
-    thread::sleep(Duration::from_secs(1));
+    stage.await_members("demo-web-v4", plan::SERVERS - 1).context("server 3 drains")?;
     without.remove_endpoints(&Stage::addresses(3));
     stage.node.write(&slices.name, &without.text())?;
     let gone = Instant::now();

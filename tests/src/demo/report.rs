@@ -11,6 +11,8 @@ use crate::tmm::Tables;
 /// Drops that the demo itself provokes, or that any network brings.
 const EXPECTED: &[(&str, &str)] = &[
     ("license_closed", "expected: the lease was withdrawn"),
+    ("vlan_unknown", "expected: a peer's first words before its port was in a VLAN"),
+    ("answer_rate", "expected: more stray segments than are worth an answer"),
     ("multicast_ignored", "expected: neighbours' group chatter"),
     ("tcp_stray", "expected: late segments after the lease came back"),
     ("sctp_stray", "expected: late chunks of an association"),
@@ -96,7 +98,7 @@ pub fn table(tables: &Tables) -> String {
     line(&mut text, ["drops by reason", "packets", "", ""]);
     for (reason, packets) in tables.all_drops() {
         let why = EXPECTED.iter().find(|(known, _)| *known == reason).map_or("", |(_, why)| why);
-        let _ = writeln!(text, "  {reason:<34} {packets:>12}   {why}");
+        let _ = writeln!(text, "  {reason:<34} {packets:>12}  {why}");
     }
     text
 }

@@ -52,10 +52,9 @@ impl Stage {
         }
         stage.node.open_lease()?;
         stage.commands.push("spkctl node lease open".to_owned());
-        poll::hold("the first request passes", Duration::from_secs(10), || {
-            peers::http_get(stage.client(), plan::web(Family::V4), 80).is_ok()
-        })
-        .with_context(|| stage.last_words())?;
+        for pool in ["demo-web-v4", "demo-web-v6", "demo-echo-v4", "demo-amf-v4", "demo-amf-v6"] {
+            stage.await_members(pool, plan::SERVERS).with_context(|| stage.last_words())?;
+        }
         Ok(stage)
     }
 
@@ -71,6 +70,17 @@ impl Stage {
         self.peers.push(peers::iperf_server(first, "server-1", &log)?);
         self.peers.push(peers::nginx(&self.topology.client, "world", plan::WORLD_PORT, &log)?);
         Ok(())
+    }
+
+    /// Waits until `number` members of a pool may get new flows, by the TMM's monitors.
+    ///
+    /// # Errors
+    ///
+    /// If they do not within ten seconds.
+    pub fn await_members(&self, pool: &str, number: usize) -> Result<()> {
+        poll::hold(&format!("{pool} has {number} members"), Duration::from_secs(10), || {
+            self.node.members_up(&self.topology.node, pool).is_ok_and(|up| up == number)
+        })
     }
 
     /// The client's namespace.
