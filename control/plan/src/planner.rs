@@ -139,7 +139,8 @@ fn current(inputs: &Inputs) -> BTreeMap<&ObjectId, &Manifest> {
     };
     for manifest in inputs.objects.iter().filter(|manifest| ours(&manifest.id)) {
         let newer = |known: &&Manifest| {
-            let rank = |m: &Manifest| (m.meta.generation, contents(m));
+            // Any total order will do where the generation does not decide.
+            let rank = |m: &Manifest| (m.meta.generation, contents(m), digest::of(&m.meta));
             rank(manifest) > rank(known)
         };
         if objects.get(&manifest.id).is_none_or(newer) {

@@ -3,6 +3,7 @@
 mod cases;
 mod names;
 mod order;
+mod random;
 mod replicas;
 mod scenario;
 mod statuses;
