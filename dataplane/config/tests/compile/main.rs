@@ -2,6 +2,7 @@
 
 mod balance;
 mod check;
+mod encoding;
 mod lookup;
 mod slots;
 mod specimen;
