@@ -194,7 +194,7 @@ impl Keeper {
             let cause = match outcome {
                 Ok(process) => match self.watch(process, &mut wish).await {
                     Some(exit) => {
-                        let text = exit.logged_in(self.log.path()).to_string();
+                        let text = exit.logged_in(&self.log).to_string();
                         self.event(EventKind::Warning, "TmmExited", text.clone());
                         text
                     }

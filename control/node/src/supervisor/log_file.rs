@@ -5,7 +5,7 @@
 //! start. Lines written between copy and cut are lost: the price of asking nothing of the writer.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +30,18 @@ impl LogFile {
         OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)
     }
 
+    /// Its last line that is not empty, for people: at most 300 characters.
+    pub(super) fn last_line(&self) -> Option<String> {
+        let mut file = File::open(&self.path).ok()?;
+        let length = file.metadata().ok()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL))).ok()?;
+        let mut bytes = Vec::new();
+        file.take(TAIL).read_to_end(&mut bytes).ok()?;
+        let text = String::from_utf8_lossy(&bytes);
+        let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+        Some(line.chars().take(300).collect())
+    }
+
     /// Cuts it if it is longer than its limit.
     pub(super) fn bound(&self) {
         if let Err(error) = self.try_bound()
@@ -50,6 +62,9 @@ impl LogFile {
     }
 }
 
+/// Bytes of the end of a log that are looked at.
+const TAIL: u64 = 4096;
+
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
@@ -69,6 +84,8 @@ mod tests {
         log.bound();
         writer.write_all(b"after").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"after");
+        writer.write_all(b"\nlast words\n\n").unwrap();
+        assert_eq!(log.last_line().as_deref(), Some("last words"));
         assert_eq!(fs::read(dir.path().join("tmm-0.log.1")).unwrap(), b"0123456789x");
     }
 }

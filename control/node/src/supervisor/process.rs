@@ -51,7 +51,8 @@ pub(super) struct Exit {
     pid: u32,
     /// None for an adopted process: only its parent learns it.
     status: Option<ExitStatus>,
-    log: Option<PathBuf>,
+    /// Where its reason may be read, and the last line there.
+    log: Option<(PathBuf, String)>,
 }
 
 impl fmt::Display for Exit {
@@ -65,7 +66,7 @@ impl fmt::Display for Exit {
             }
         }
         match &self.log {
-            Some(log) => write!(f, "; see {}", log.display()),
+            Some((log, last)) => write!(f, "; see {}, which ends: {last}", log.display()),
             None => Ok(()),
         }
     }
@@ -161,9 +162,11 @@ impl Process {
 }
 
 impl Exit {
-    /// The same with the log where its reason may be read.
-    pub(super) fn logged_in(self, log: &Path) -> Self {
-        Self { log: Some(log.to_owned()), ..self }
+    /// The same with the log of a process that ended by itself: its last line is why.
+    pub(super) fn logged_in(self, log: &LogFile) -> Self {
+        let failed = self.status.is_some_and(|status| status.code().is_some_and(|code| code != 0));
+        let last = failed.then(|| log.last_line()).flatten();
+        Self { log: last.map(|last| (log.path().to_owned(), last)), ..self }
     }
 }
 

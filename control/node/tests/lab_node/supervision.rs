@@ -116,6 +116,20 @@ fn changed_settings_or_ca_restart_an_adopted_tmm() {
 }
 
 #[test]
+fn tmm_that_cannot_start_says_why_in_the_status() {
+    let port = |_| String::from("[{name: \"1.1\", kind: afPacket, device: absent0}]");
+    let mut rig = Rig::with_ports(1, port);
+    rig.start(&[]);
+    let mut cause = String::new();
+    until("the cause is told", A_WHILE, || {
+        let process = rig.try_status().and_then(|status| status.processes.into_iter().next());
+        cause = process.and_then(|process| process.cause).unwrap_or_default();
+        !cause.is_empty()
+    });
+    assert!(cause.contains("exit code") && cause.contains("absent0"), "{cause}");
+}
+
+#[test]
 fn missing_program_is_an_event_with_its_fix_and_no_crash() {
     let mut rig = Rig::new(1);
     let settings = rig.path("node.yaml");

@@ -64,7 +64,10 @@ fn replica_row(replica: &ReplicaView, processes: &[ProcessView]) -> Vec<String> 
         replica.acknowledged.map_or_else(|| String::from("none"), |number| number.to_string()),
         gate,
         interfaces.join(", "),
-        replica.not_ready.clone().unwrap_or_else(|| String::from("yes")),
+        process
+            .and_then(|process| process.cause.clone())
+            .or_else(|| replica.not_ready.clone())
+            .unwrap_or_else(|| String::from("yes")),
     ]
 }
 
