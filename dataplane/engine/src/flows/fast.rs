@@ -31,6 +31,9 @@ use crate::frame::protocol;
 /// Frames that go through the stages together.
 const BURST: usize = 64;
 
+/// Rows of a burst's counts, a power of two.
+const TALLIES: usize = 4;
+
 /// What stage 2 knows of a frame.
 #[derive(Clone, Copy, Debug)]
 struct Item<A> {
@@ -108,42 +111,55 @@ impl Scratch {
     }
 }
 
-/// What a burst has counted for one fate; told when another one comes.
-struct Tally {
-    fate: Fate,
-    /// Whether every frame so far goes the same way.
-    uniform: bool,
-    packets: u64,
-    bytes: u64,
+/// What a burst has counted for a few fates at a time; told when others come, and at its end.
+struct Tallies {
+    rows: [Tally; TALLIES],
+    /// The port of all frames so far that go out; none if they differ.
+    port: Option<PortId>,
     /// Frames told so far.
     served: u64,
 }
 
-impl Tally {
+#[derive(Clone, Copy)]
+struct Tally {
+    fate: Fate,
+    packets: u64,
+    bytes: u64,
+}
+
+impl Tallies {
     const fn new() -> Self {
-        Self { fate: Fate::REST, uniform: true, packets: 0, bytes: 0, served: 0 }
+        let none = Tally { fate: Fate::REST, packets: 0, bytes: 0 };
+        Self { rows: [none; TALLIES], port: None, served: 0 }
     }
 
     /// Counts a frame that came with `len` bytes.
     #[inline(always)]
     fn add(&mut self, fate: Fate, len: u16, counters: &mut Counters) {
-        if fate != self.fate {
-            self.turn(fate, counters);
+        // Traffic between two VLANs keeps two rows.
+        let row = usize::from(fate.zone().0) & (TALLIES - 1);
+        if fate != self.rows[row].fate {
+            self.turn(row, fate, counters);
         }
-        self.packets += 1;
-        self.bytes += u64::from(len);
+        let row = &mut self.rows[row];
+        row.packets += 1;
+        row.bytes += u64::from(len);
     }
 
     #[cold]
-    fn turn(&mut self, fate: Fate, counters: &mut Counters) {
-        self.tell(counters);
-        self.uniform &= self.fate == Fate::REST;
-        self.fate = fate;
+    fn turn(&mut self, row: usize, fate: Fate, counters: &mut Counters) {
+        self.tell(row, counters);
+        let is_first = self.served == 0 && self.rows.iter().all(|row| row.packets == 0);
+        if is_first {
+            self.port = Some(fate.port());
+        }
+        self.port = self.port.filter(|port| *port == fate.port());
+        self.rows[row].fate = fate;
     }
 
-    /// Puts what was counted into `counters`.
-    fn tell(&mut self, counters: &mut Counters) {
-        let Self { fate, packets, bytes, .. } = *self;
+    /// Puts what a row has counted into `counters`.
+    fn tell(&mut self, row: usize, counters: &mut Counters) {
+        let Tally { fate, packets, bytes } = self.rows[row];
         if packets > 0 {
             let grown = i64::from(fate.grown()).wrapping_mul(packets as i64);
             let sent = bytes.wrapping_add_signed(grown);
@@ -151,7 +167,7 @@ impl Tally {
             counters.sent_all(fate.port(), fate.vlan(), Traffic { packets, bytes: sent });
         }
         self.served += packets;
-        (self.packets, self.bytes) = (0, 0);
+        (self.rows[row].packets, self.rows[row].bytes) = (0, 0);
     }
 }
 
@@ -169,11 +185,11 @@ impl Flows {
         while !frames.is_empty() {
             let count = frames.len().min(BURST);
             let way = self.decide(port, &mut frames[..count], ctx);
-            // Mostly all frames of a burst go one way.
-            if let Some(way) = way.filter(|_| count == frames.len()) {
-                if ctx.out.append(way.port(), frames) {
-                    return;
-                }
+            // Mostly all frames of a burst leave by one port.
+            if let Some(way) = way.filter(|_| count == frames.len())
+                && ctx.out.append(way, frames)
+            {
+                return;
             }
             for (buf, fate) in frames.drain(..count).zip(self.scratch.fates.iter()) {
                 if *fate == Fate::REST {
@@ -186,14 +202,14 @@ impl Flows {
         }
     }
 
-    /// Runs the stages and gives the way of all frames if they have one.
+    /// Runs the stages and gives the port of all frames if they leave by one.
     #[inline(always)]
     fn decide<P: PacketPool>(
         &mut self,
         port: PortId,
         frames: &mut [P::Buf],
         ctx: &mut Ctx<'_, P>,
-    ) -> Option<Fate> {
+    ) -> Option<PortId> {
         let touched = frames.iter().fold(0_u8, |sum, buf| sum ^ buf.data().first().unwrap_or(&0));
         black_box(touched);
         let Scratch { v4, v6, fates } = &mut self.scratch;
@@ -224,15 +240,17 @@ impl Flows {
         }
         black_box(touched ^ touched_v6);
         let (of_v4, of_v6) = (BURST - free_v4.len(), BURST - free_v6.len());
-        let mut tally = Tally::new();
+        let mut tally = Tallies::new();
         if of_v4 > 0 {
             serve(&mut self.v4, &mut v4[..of_v4], frames, fates, &mut tally, ctx);
         }
         if of_v6 > 0 {
             serve(&mut self.v6, &mut v6[..of_v6], frames, fates, &mut tally, ctx);
         }
-        tally.tell(ctx.counters);
-        (tally.served == frames.len() as u64 && tally.uniform).then_some(tally.fate)
+        for row in 0..TALLIES {
+            tally.tell(row, ctx.counters);
+        }
+        tally.port.filter(|_| tally.served == frames.len() as u64)
     }
 }
 
@@ -301,7 +319,7 @@ impl Common {
             let (place, entry) = (Place::default(), NOWHERE);
             v4(Item { key, place, entry, ip_len, len, at, l3: l3 as u8 });
             Some(())
-        } else if kind & 0xffff_f0 == IPV6 {
+        } else if kind & VERSION_MASK == IPV6 {
             let header = packet.first_chunk::<48>()?;
             let ip_len = u16::from_be_bytes([header[4], header[5]]).checked_add(40)?;
             let key = Key {
@@ -351,7 +369,7 @@ fn serve<A: WriteNetwork, P: PacketPool>(
     items: &mut [Item<A>],
     frames: &mut [P::Buf],
     fates: &mut [Fate; BURST],
-    tally: &mut Tally,
+    tally: &mut Tallies,
     ctx: &mut Ctx<'_, P>,
 ) {
     let mut touched = 0;
@@ -531,4 +549,6 @@ const TAGGED: u64 = 0x8100_0000_0000_0000;
 /// Ethertype and first byte of the IP header.
 const IPV4: u32 = 0x08_0045;
 const IPV6: u32 = 0x86_dd60;
+/// All but the low half of the traffic class.
+const VERSION_MASK: u32 = !0xf;
 const TAGGED_LEN: usize = 18;

@@ -61,7 +61,7 @@ mod engine {
             let [start, rounds @ ..] = self.keys;
             let mut state = start;
             for block in blocks {
-                state = state ^ m128i::from(block);
+                state ^= m128i::from(block);
                 for key in rounds {
                     state = aes_encrypt_m128i(state, key);
                 }

@@ -77,7 +77,7 @@ impl Bucket {
     #[inline]
     pub fn entry(&self, place: u32) -> Entry {
         let place = place as usize;
-        Entry((self.0[3 + (place >> 1) & 7] >> ((place & 1) * 32)) as u32)
+        Entry((self.0[(3 + (place >> 1)) & 7] >> ((place & 1) * 32)) as u32)
     }
 
     fn set_entry(&mut self, place: usize, entry: Entry) {
@@ -190,7 +190,7 @@ impl Index {
     #[inline]
     fn bucket_of(&self, part: u32) -> usize {
         // Multiply-shift: any number of buckets.
-        (u64::from(part) * self.buckets.len() as u64 >> 32) as usize
+        ((u64::from(part) * self.buckets.len() as u64) >> 32) as usize
     }
 
     /// Where keys with `hash` may lie.

@@ -58,10 +58,10 @@ pub fn open<A: WriteNetwork, P: PacketPool>(
         Ok(taker) => taker,
         Err(reason) => return ctx.drop(buf, reason),
     };
-    if miss == Miss::Unknown {
-        if let Some(reason) = refuse(shared, &taker, frame, upper, ctx) {
-            return ctx.drop(buf, reason);
-        }
+    if miss == Miss::Unknown
+        && let Some(reason) = refuse(shared, &taker, frame, upper, ctx)
+    {
+        return ctx.drop(buf, reason);
     }
     match begin(table, shared, &taker, &buf, frame, upper, ctx) {
         Ok(session) => forward(table, shared, session, false, buf, frame, true, ctx),

@@ -46,7 +46,7 @@ pub fn owner(config: &Config, ends: &Ends, workers: u16) -> u16 {
     } else {
         end(ends.protocol, source).wrapping_add(end(ends.protocol, destination))
     };
-    ((hash >> 32) * u64::from(workers) >> 32) as u16
+    (((hash >> 32) * u64::from(workers)) >> 32) as u16
 }
 
 fn is_plain_member(config: &Config, number: u8, (address, port): (IpAddr, u16)) -> bool {

@@ -136,7 +136,9 @@ pub fn write<A: WriteNetwork>(
 /// RFC 1624 equation 3.
 #[inline(always)]
 pub const fn adjust(old: u16, delta: u16) -> u16 {
-    finish(!old as u32 + delta as u32)
+    // Two words carry once.
+    let sum = !old as u32 + delta as u32;
+    !((sum & 0xffff) + (sum >> 16)) as u16
 }
 
 /// Folds up to three words and complements. Three words may carry twice (0x1_ffff).

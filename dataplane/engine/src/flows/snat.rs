@@ -64,7 +64,7 @@ fn is_own<A: Addresses>(shared: &Shared, config: &Config, key: &Key<A>) -> bool 
 
 fn random_port(random: &mut Random) -> u16 {
     let span = u64::from(u16::MAX - FIRST) + 1;
-    FIRST + ((random.next() >> 32) * span >> 32) as u16
+    FIRST + (((random.next() >> 32) * span) >> 32) as u16
 }
 
 /// The first port that is ever chosen.
