@@ -6,7 +6,9 @@
 use std::{
     fmt::Write as _,
     fs,
+    io::{BufRead as _, BufReader, Write as _},
     net::{Ipv4Addr, SocketAddr},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -305,6 +307,20 @@ impl Node {
     /// With the complaint of `spkctl`.
     pub fn close_lease(&self) -> Result<()> {
         self.spkctl(&["node", "lease", "close"]).map(drop)
+    }
+
+    /// Gives `spk-node` an order over its socket, as `spkctl node` does, without starting a program:
+    /// for measuring. Returns its answer.
+    ///
+    /// # Errors
+    ///
+    /// If the socket does not answer.
+    pub fn order(&self, command: &str) -> Result<String> {
+        let mut stream = UnixStream::connect(self.state().join("run/node.sock"))?;
+        writeln!(stream, "{{\"command\":\"{command}\"}}")?;
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer)?;
+        Ok(answer)
     }
 
     fn text(&self, options: &NodeOptions) -> Result<String> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use spk_tests::{
+    floor,
     lab::{Lab, LabOptions},
     peers,
     plan::{self, Family},
@@ -223,5 +224,49 @@ fn a_full_flow_table_refuses_new_flows_by_name_and_serves_the_old_ones() {
     })
     .unwrap();
     lab.no_failed_request(old).unwrap();
+    lab.finish().unwrap();
+}
+
+#[test]
+fn iperf3_runs_through_the_vip_over_tcp_and_udp() {
+    let Some(mut lab) = Lab::start(&LabOptions::default()).unwrap() else { return };
+    let server = peers::iperf_server(lab.server(1), "server-1", lab.folder()).unwrap();
+    lab.peers.push(server);
+    for family in Family::BOTH {
+        let vip = plan::iperf(family).to_string();
+        let tcp = floor::iperf(lab.client(), &vip, 1, None).unwrap();
+        let udp = floor::iperf(lab.client(), &vip, 1, Some(20)).unwrap();
+        println!("{vip}: TCP {tcp:?}, UDP {udp:?}");
+        assert!(tcp.mbps > 0.0 && udp.mbps > 0.0, "{vip}");
+    }
+    lab.finish().unwrap();
+}
+
+#[test]
+fn a_second_replica_serves_the_same_vips_from_its_own_self_ips() {
+    let Some(mut lab) = Lab::start(&LabOptions::default().replicas(2)).unwrap() else { return };
+    lab.start_web().unwrap();
+    lab.start_world().unwrap();
+    let mut web = Sample::holding("F5SPKIngressTCP", "web").unwrap();
+    web.object("F5SPKIngressTCP", "web").unwrap()["spec"]["snat"] = "SRC_TRANS_AUTOMAP".into();
+    lab.node.write(&web.name, &web.text()).unwrap();
+    for family in Family::BOTH {
+        for index in 0..2 {
+            let outer = plan::external_self(index, family).to_string();
+            lab.client().route(plan::vip_subnet(family), &outer).unwrap();
+            let own = plan::internal_self(index, family).to_string();
+            lab.within_t_cfg(&format!("members see {own}"), |lab| {
+                peers::http_get(lab.client(), plan::web(family), 80)
+                    .is_ok_and(|(_, source)| source == own)
+            })
+            .unwrap();
+            // A pod that is sent to the other replica leaves by that one's self IP.
+            let inner = plan::internal_self(index, family).to_string();
+            lab.server(1).route("default", &inner).unwrap();
+            let (_, source) =
+                peers::http_get(lab.server(1), plan::world(family), plan::WORLD_PORT).unwrap();
+            assert_eq!(source, outer);
+        }
+    }
     lab.finish().unwrap();
 }
