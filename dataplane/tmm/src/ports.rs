@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use capsule::{DeviceArgumentError, Eal, Pool, Port, PortError, PortKind, PortSpec, Queues};
+use tmm_config::PortFacts;
 use tmm_wire::{MacAddr, PortId};
 
 use crate::log;
@@ -134,8 +135,9 @@ pub fn open(
     let derived =
         mac::derive(&settings.file.cluster_uid, &settings.identity.namespace, id, settings.replica);
     // A device that keeps its own address, or takes frames for it alone, is asked for all frames:
-    // the engine compares the destination itself.
-    let is_set = port.set_mac(derived).is_ok();
+    // the engine compares the destination itself. A tap's address is its kernel's end's too, which
+    // must be another station.
+    let is_set = !matches!(kind, PortKind::Tap { .. }) && port.set_mac(derived).is_ok();
     if let (false, Err(error)) = (is_set, port.set_promiscuous(true)) {
         log::setting(&format!("interface {}: {error}", entry.name));
     }
@@ -145,12 +147,16 @@ pub fn open(
     Ok(OpenPort { id, port, mac: derived, queues })
 }
 
-/// The largest IP packet, tag included, that `port` takes now.
+/// What `port` can carry now: the largest IP packet, tag included, and whether the link is up.
 #[must_use]
-pub fn max_mtu(port: &Port) -> u16 {
+pub fn facts(port: &Port) -> PortFacts {
     let device = port.info().max_frame.saturating_sub(ETHERNET_HEADER);
-    let interface = port.link().ok().and_then(|link| link.mtu).unwrap_or(device);
-    u16::try_from(device.min(interface)).unwrap_or(u16::MAX)
+    let link = port.link().ok();
+    let interface = link.and_then(|link| link.mtu).unwrap_or(device);
+    PortFacts {
+        max_mtu: u16::try_from(device.min(interface)).unwrap_or(u16::MAX),
+        link_up: link.is_some_and(|link| link.up),
+    }
 }
 
 /// Kinds whose frames may be spread over queues.

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use capsule::{Port, PortStats};
-use tmm_config::PortFacts;
 use tmm_engine::Event;
 use tmm_wire::PortId;
 use tokio::sync::mpsc;
@@ -120,10 +119,10 @@ impl Collector {
         let mut readings = Vec::new();
         let mut links = Vec::new();
         for (id, port) in &self.ports {
-            let link_up = port.link().is_ok_and(|link| link.up);
-            links.push((*id, PortFacts { max_mtu: ports::max_mtu(port), link_up }));
+            let facts = ports::facts(port);
+            links.push((*id, facts));
             let stats = port.stats().unwrap_or_default();
-            readings.push(PortReading { id: *id, stats, up: link_up });
+            readings.push(PortReading { id: *id, stats, up: facts.link_up });
         }
         self.latest.write(|latest| latest.ports = readings);
         Message::Links(links)

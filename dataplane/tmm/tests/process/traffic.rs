@@ -392,6 +392,33 @@ fn connections_pass_af_xdp_ports() {
     within(&lab, async || identity_holds(&mut tmm.client().await).await);
 }
 
+/// A tap that the TMM makes: its kernel's end is another station on an untagged VLAN.
+#[test]
+fn a_tap_reaches_the_kernel_behind_it_and_goes_with_the_process() {
+    let node = Namespace::create(&format!("tmm{}-tap", std::process::id())).unwrap();
+    let mut setup = Setup::new();
+    setup.ports = r#"[{"name":"1.1","kind":"tap","device":"spk0"}]"#.to_owned();
+    let mut tmm = setup.start(Some(&node));
+    node.address("spk0", "10.1.0.100/24").unwrap();
+    node.ip(["link", "set", "spk0", "up"]).unwrap();
+    let mut spec = Spec { listeners: Vec::new(), pools: Vec::new(), ..spec(1) };
+    spec.vlans.truncate(1);
+    spec.vlans[0].tag = 0;
+    node.enter(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            let request = ApplyRequest::new(&spec);
+            let reply = tmm.client().await.apply(request).await.unwrap().into_inner();
+            assert!(reply.accepted, "{:?}", reply.errors);
+        });
+    })
+    .unwrap();
+    node.run("ping", ["-c", "2", "-i", "0.2", "-W", "2", "10.1.0.1"]).unwrap();
+    tmm.process.signal(Signal::SIGTERM);
+    tmm.process.wait(Duration::from_secs(10)).unwrap();
+    assert!(node.ip(["link", "show", "spk0"]).is_err());
+}
+
 /// OPS-701: once nothing moves, what came and was made equals what left, was dropped, consumed,
 /// punted or is held.
 async fn identity_holds(client: &mut Client) {
