@@ -98,6 +98,11 @@ pub fn serve(role: Role, socket: &str, core: u16, flows: u32) -> Result<()> {
             let seen = Arc::clone(&counted);
             let lcore = Lcore::spawn(&eal, core, move || {
                 under_test.run(&mut queues, &seen, stop);
+                for (reason, count) in under_test.worker().counters().drop_rows() {
+                    if count > 0 {
+                        eprintln!("dropped {count}: {reason:?}");
+                    }
+                }
                 under_test.worker().counters().identity().holds()
             })?;
             answer(|| Counts {

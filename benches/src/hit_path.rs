@@ -117,7 +117,8 @@ fn visit_engine(folder: &Path, name: &str, flows: u32) -> Result<(Vec<Window>, u
     // A client first: it may die with its server.
     generator.end();
     engine.end();
-    ensure!(ours.drops == 0, "{} packets were dropped at {flows} flows", ours.drops);
+    let drops = ours.drops;
+    ensure!(drops == 0, "{drops} packets dropped at {flows} flows: see engine-{name}.log");
     ensure!(back.checked > 0 && back.wrong == 0, "{} of {} frames wrong", back.wrong, back.checked);
     Ok((windows, back.checked))
 }

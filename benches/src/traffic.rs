@@ -170,7 +170,7 @@ impl Templates {
         let (ip, udp) = self.sums[usize::from(leg.is_reply)];
         let udp = finish(udp + words + u32::from(u16::from_be_bytes(port)));
         frame[28..30].copy_from_slice(&finish(ip + words).to_be_bytes());
-        frame[44..46].copy_from_slice(&udp.to_be_bytes());
+        frame[44..46].copy_from_slice(&some(udp).to_be_bytes());
     }
 }
 
@@ -224,6 +224,12 @@ fn words(bytes: &[u8]) -> u32 {
 fn finish(sum: u32) -> u16 {
     let sum = (sum & 0xffff) + (sum >> 16);
     !((sum & 0xffff) + (sum >> 16)) as u16
+}
+
+/// A UDP checksum as it is sent: 0 would say that there is none (RFC 768).
+#[inline]
+const fn some(checksum: u16) -> u16 {
+    if checksum == 0 { u16::MAX } else { checksum }
 }
 
 /// Whether `frame` is what the engine must make of a leg of one of `flows` flows.
@@ -288,6 +294,22 @@ pub fn introductions() -> [Vec<u8>; 2] {
     [arp, nd]
 }
 
+/// Turns the engine's question for the member's MAC into the answer; false for other frames.
+pub fn answer_arp(frame: &mut [u8]) -> bool {
+    let Some(arp) = frame.first_chunk_mut::<46>() else { return false };
+    if arp[16..18] != [0x08, 0x06] || arp[24..26] != [0, 1] || arp[42..46] != MEMBER.octets() {
+        return false;
+    }
+    let asker: [u8; 10] = std::array::from_fn(|n| arp[26 + n]);
+    arp[..6].copy_from_slice(&asker[..6]);
+    arp[6..12].copy_from_slice(&MEMBER_MAC.0);
+    arp[24..26].copy_from_slice(&[0, 2]);
+    arp[26..32].copy_from_slice(&MEMBER_MAC.0);
+    arp[32..36].copy_from_slice(&MEMBER.octets());
+    arp[36..46].copy_from_slice(&asker);
+    true
+}
+
 /// Writes the forward frame of flow `flow` over IPv6, with as much payload as an IPv4 frame has.
 pub fn forward_v6(flow: u32, frame: &mut [u8; FRAME_V6]) {
     let [a, b, c, d] = flow.to_be_bytes();
@@ -307,7 +329,7 @@ pub fn forward_v6(flow: u32, frame: &mut [u8; FRAME_V6]) {
     frame[60..62].copy_from_slice(&VIP_PORT.to_be_bytes());
     frame[62..64].copy_from_slice(&udp_len.to_be_bytes());
     let sum = finish(words(&frame[26..58]) + 17 + u32::from(udp_len) + words(&frame[58..]));
-    frame[64..66].copy_from_slice(&sum.to_be_bytes());
+    frame[64..66].copy_from_slice(&some(sum).to_be_bytes());
 }
 
 /// Legs drawn uniformly from all flows and both directions.
