@@ -1,7 +1,7 @@
 //! Starts the real `tmm` with certificates, a key and a directory of its own.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -67,6 +67,7 @@ pub struct Setup {
     pub address: IpAddr,
     pub ports: String,
     pub memory: u32,
+    pub hugepages: bool,
     pub flows: u32,
     pub drain_seconds: u16,
     pub server_names: Vec<&'static str>,
@@ -98,6 +99,7 @@ impl Setup {
             address: IpAddr::V4(address),
             ports: r#"[{"name":"1.1","kind":"ring"}]"#.to_owned(),
             memory: 64,
+            hugepages: false,
             flows: 1024,
             drain_seconds: 1,
             server_names: vec!["grpc-svc"],
@@ -124,10 +126,10 @@ impl Setup {
         if self.has_anchor {
             file("license/jwks.json", self.key.jwks().to_json().as_bytes());
         }
-        let Self { address, ports, memory, flows, drain_seconds, .. } = self;
+        let Self { address, ports, memory, hugepages, flows, drain_seconds, .. } = self;
         let yaml = format!(
             "clusterUid: c\nlisten: {address}:8750\nprobes: {address}:8081\n\
-             metrics: {address}:9090\nmemory: {memory}\nhugepages: false\nflows: {flows}\n\
+             metrics: {address}:9090\nmemory: {memory}\nhugepages: {hugepages}\nflows: {flows}\n\
              drainSeconds: {drain_seconds}\nports: {ports}\n"
         );
         file("tmm.yaml", yaml.as_bytes());
@@ -141,10 +143,12 @@ impl Setup {
 
     /// The command; in `namespace` if there is one.
     pub fn command(&self, namespace: Option<&Namespace>) -> Command {
-        let program = env!("CARGO_BIN_EXE_tmm");
+        // The whole suite also runs against another build, such as that of a release.
+        let program =
+            std::env::var_os("TMM_UNDER_TEST").unwrap_or_else(|| env!("CARGO_BIN_EXE_tmm").into());
         let mut command = match namespace {
-            Some(namespace) => namespace.command(program),
-            None => Command::new(program),
+            Some(namespace) => namespace.command(&program),
+            None => Command::new(&program),
         };
         command.arg("--config").arg(self.directory.path());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -216,12 +220,16 @@ pub fn allow() -> Occasion {
     }
 }
 
-/// Files that must not be left behind by a killed process.
-pub fn hugepage_files() -> Vec<PathBuf> {
-    let list = |path: &Path| {
-        std::fs::read_dir(path)
-            .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
-            .unwrap_or_default()
-    };
-    list(Path::new("/dev/hugepages"))
+/// What a killed process left where DPDK and hugepages have files.
+pub fn left_behind(process: i32) -> Vec<PathBuf> {
+    let name = format!("tmm{process}");
+    let hugepage_mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+    let mounts = hugepage_mounts
+        .lines()
+        .filter(|line| line.split(' ').nth(2) == Some("hugetlbfs"))
+        .filter_map(|line| line.split(' ').nth(1));
+    let places = mounts.chain(["/var/run/dpdk", "/run/dpdk", "/dev/shm", "/tmp"]);
+    let entries = places.filter_map(|place| std::fs::read_dir(place).ok()).flatten().flatten();
+    let ours = entries.filter(|entry| entry.file_name().to_string_lossy().contains(&name));
+    ours.map(|entry| entry.path()).collect()
 }
