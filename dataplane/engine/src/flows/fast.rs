@@ -31,6 +31,11 @@ use crate::frame::protocol;
 /// Frames that go through the stages together.
 const BURST: usize = 64;
 
+/// Tags that a burst remembers, a power of two.
+const TAGS: usize = 8;
+/// The tag has a VLAN.
+const KNOWN: u32 = 1 << 8;
+
 /// Rows of a burst's counts, a power of two.
 const TALLIES: usize = 4;
 
@@ -258,16 +263,30 @@ impl Flows {
 struct Common {
     port: PortId,
     mac: u64,
-    /// The tag seen last (0 is none) and its VLAN.
-    tag: u16,
-    zone: Option<VlanSlot>,
+    /// VLANs of the tags seen last, by their low bits.
+    memo: [Tag; TAGS],
 }
+
+/// A tag (0 is none) and its VLAN: the tag in the high half, then [`KNOWN`] and the slot.
+#[derive(Clone, Copy)]
+struct Tag(u32);
 
 impl Common {
     fn new<P: PacketPool>(port: PortId, ctx: &Ctx<'_, P>) -> Self {
         let [a, b, c, d, e, f] = ctx.net.mac(port).0;
-        let zone = ctx.config.vlan_at(port, None).map(|vlan| vlan.slot);
-        Self { port, mac: u64::from_be_bytes([a, b, c, d, e, f, 0, 0]), tag: 0, zone }
+        let mac = u64::from_be_bytes([a, b, c, d, e, f, 0, 0]);
+        Self { port, mac, memo: [Tag(u32::MAX); TAGS] }
+    }
+
+    /// The VLAN of `tag`, which is below 4096.
+    #[inline(always)]
+    fn zone<P: PacketPool>(&mut self, tag: u16, ctx: &Ctx<'_, P>) -> Option<u8> {
+        let at = usize::from(tag) % TAGS;
+        if (self.memo[at].0 >> 16) as u16 != tag {
+            self.memo[at] = look_up(self.port, tag, ctx);
+        }
+        let Tag(found) = self.memo[at];
+        (found & KNOWN != 0).then_some(found as u8)
     }
 
     #[inline(always)]
@@ -291,13 +310,7 @@ impl Common {
         } else {
             (14, (word >> 40) as u32, buf.stripped_vlan().unwrap_or(0) & 0xfff)
         };
-        if tag != self.tag {
-            self.tag = tag;
-            let id = VlanId::new(tag).ok();
-            let is_tag = id.is_some() || tag == 0;
-            self.zone = ctx.config.vlan_at(self.port, id).filter(|_| is_tag).map(|vlan| vlan.slot);
-        }
-        let zone = self.zone?.0;
+        let zone = self.zone(tag, ctx)?;
         let packet = data.get(l3..)?;
         let len = buf.packet_len();
         let length = len - l3;
@@ -346,6 +359,15 @@ impl Common {
             None
         }
     }
+}
+
+#[cold]
+fn look_up<P: PacketPool>(port: PortId, tag: u16, ctx: &Ctx<'_, P>) -> Tag {
+    let id = VlanId::new(tag).ok();
+    let is_tag = id.is_some() || tag == 0;
+    let zone = ctx.config.vlan_at(port, id).filter(|_| is_tag).map(|vlan| vlan.slot.0);
+    let known = zone.map_or(0, |zone| KNOWN | u32::from(zone));
+    Tag(u32::from(tag) << 16 | known)
 }
 
 /// Whether the upper header is a UDP header, or a TCP header with ACK and neither SYN, FIN nor RST.
