@@ -4,7 +4,7 @@
 #   fresh-machine.sh [COMMAND...]     default: cargo build --offline -p dpdk-sys -p netlab
 #
 # The root is made by debootstrap in a scratch folder, entered with its own mount and process
-# namespaces, and removed at the end. This machine's Rust toolchain and fetched crates are bound
+# namespaces, and removed at the end; `make clean-machine` must leave its packages as they were. This machine's Rust toolchain and fetched crates are bound
 # read-only, so the proof is about packages, not about rustup. Needs root, 3 GB of disk, 3 minutes.
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
@@ -30,6 +30,7 @@ chmod 755 "$FRESH" # apt reads as a user of its own
 git -C "$ROOT" ls-files -z | tar -C "$ROOT" --null -T - --ignore-failed-read -cf - 2>/dev/null | tar -C "$FRESH/src" -xf -
 [ ! -e /etc/ssl/certs/ca-certificates.crt ] || cp -L /etc/ssl/certs/ca-certificates.crt "$FRESH/opt/host/ca.crt"
 
+chroot "$FRESH" dpkg-query -f '${Package}\n' -W | sort >"$FRESH/opt/host/packages"
 export FRESH CARGO=${CARGO_HOME:-$HOME/.cargo} RUST
 RUST=$(cd "$ROOT" && rustc --print sysroot)
 unshare --mount --pid --fork --kill-child bash -s -- "$@" <<'INNER'
@@ -57,4 +58,8 @@ inside make setup
 start=$(date +%s)
 inside "$@"
 echo "fresh-machine: '$*' passed in $(($(date +%s) - start)) s"
+inside make clean-machine
+left=$(chroot "$FRESH" dpkg-query -f '${Package}\n' -W | sort | comm -13 "$FRESH/opt/host/packages" -)
+[ -z "$left" ] || { echo "fresh-machine: clean-machine left behind: $left" >&2; exit 1; }
+echo "fresh-machine: clean-machine left no package behind"
 INNER

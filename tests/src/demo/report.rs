@@ -110,12 +110,18 @@ pub fn outlook() -> String {
 node.yaml (`spk-node example` prints one) and start `spk-node run --config node.yaml`.
 `spkctl validate -f FILE` says before what of it would be refused, and why.
 
-Not in this build yet; set to something else than its default, each is refused by name:
-  F5SPKVlan           bonded, bond_mode, internal (annotations), cmp_hash and pod_hash
-  F5SPKIngressTCP/UDP persistence, connectionLimit, rateLimit, allowSourceLists, snatpool,
-                      looseInit, looseClose, synCookies.mode ALWAYS, datagramLb
-  F5SPKIngressNGAP    messageLoadBalancing: true, sctp.* beyond defaults
-  F5SPKEgress         SRC_TRANS_SNATPOOL, dnsNat46*, nat64*, pseudoCNIConfig
-  whole kinds         F5SPKSnatpool, F5SPKDnscache, IngressHTTP2, Diameter, GTP, EgressUDP",
+Not in this build yet; each is refused by name when set to something else than its default:
+  F5SPKVlan           bonded, bond_mode, cmp_hash, pod_hash                     (step engine)
+  F5SPKIngressTCP     snat SRC_TRANS_SNATPOOL, persistence, connectionLimit, rateLimit,
+                      allowSourceLists, synCookies ALWAYS, looseInit, looseClose (engine)
+  F5SPKIngressUDP     the same, and datagramLb                                  (engine)
+  F5SPKIngressNGAP    messageLoadBalancing true, sctp                            (telco)
+                      clientSideMultihoming, alternateAddressList               (engine)
+  F5SPKEgress         snatType SRC_TRANS_SNATPOOL, allowSourceLists             (engine)
+                      dnsNat46*, maxDNS46TTL, dnsCacheName, nat64*, dns64Enabled (egress64)
+                      pseudoCNIConfig                                            (csrc)
+  all ingress kinds   routeAdvertisement SELECTIVE                              (routing)
+  whole kinds         F5SPKSnatpool, F5SPKAddressList, F5SPKPortList, F5SPKDnscache,
+                      F5SPKIngressEgressUDP, -GTP, -HTTP2, -Diameter",
     )
 }
