@@ -344,3 +344,6 @@ impl Shared {
 fn answer_budget(now: Nanos) -> Budget {
     Budget::new(900, 100, now)
 }
+
+#[cfg(test)]
+mod tests;

@@ -343,3 +343,53 @@ fn usages_count_connections_at_once_and_volumes_after_a_pass() {
     rig.pass(100);
     assert_eq!(usage(&rig).volume.bytes, [70_000 * 32, 34]);
 }
+
+/// Maglev by the 5-tuple: a flow that ended comes back to its member, and so it does on another
+/// worker with the same members.
+#[test]
+fn maglev_picks_the_same_member_again_and_elsewhere() {
+    let mut spec = spec::vlans();
+    let members = ["10.2.0.11:1812", "10.2.0.12:1812", "10.2.0.13:1812"];
+    let at = spec::listen(&mut spec, Protocol::Udp, VIP, &members);
+    spec.pools[at].method = Method::MaglevHash;
+    spec.listeners[at].idle_timeout = 1;
+    let (mut here, mut there) = (rig_of(&spec), rig_of(&spec));
+    let to = |rig: &mut Rig, port: u16| {
+        let from = format!("10.1.0.100:{port}");
+        one(rig.send(&CLIENT, CLIENT.udp(&from, VIP, b"x"))).to()
+    };
+    let picks: Vec<_> = (2000..2100).map(|port| to(&mut here, port)).collect();
+    here.pass(3500);
+    assert_eq!(here.worker.flows().len(), 0);
+    let again: Vec<_> = (2000..2100).map(|port| to(&mut here, port)).collect();
+    let elsewhere: Vec<_> = (2000..2100).rev().map(|port| to(&mut there, port)).collect();
+    assert_eq!(picks, again);
+    assert_eq!(picks, elsewhere.into_iter().rev().collect::<Vec<_>>());
+    for member in members {
+        assert!(picks.iter().filter(|pick| *pick == member).count() > 15);
+    }
+}
+
+/// A call of the sweep does a bounded piece, and yet all of a full table ends within T + 2 s.
+#[test]
+fn sweep_ends_a_full_table_in_bounded_pieces_and_in_time() {
+    let mut spec = spec::vlans();
+    let at = spec::listen(&mut spec, Protocol::Udp, VIP, &[M]);
+    spec.listeners[at].idle_timeout = 3;
+    let mut rig = Rig::with(&spec, |setup| setup.flows.sessions_v4 = 20_000);
+    rig.tick();
+    rig.introduce(&SERVER, "10.2.0.11");
+    for port in 0..20_000_u16 {
+        rig.send(&CLIENT, CLIENT.udp(&format!("10.1.0.100:{}", 2000 + port), VIP, b"x"));
+    }
+    let mut before = rig.worker.flows().len();
+    assert_eq!(before, 20_000);
+    for _ in 0..500 {
+        rig.now = rig.now.plus(tmm_config::Nanos::from_millis(10));
+        rig.tick();
+        let now = rig.worker.flows().len();
+        assert!(before - now <= 1024, "{}", before - now);
+        before = now;
+    }
+    assert_eq!(before, 0);
+}

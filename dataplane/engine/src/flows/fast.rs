@@ -13,46 +13,27 @@
 use core::hint::black_box;
 
 use tmm_config::Config;
-use tmm_config::config::VlanSlot;
-use tmm_wire::{PacketBuf, PacketPool, PortId, VlanId};
+use tmm_wire::{PacketBuf, PacketPool, PortId};
 
-use super::index::{Entry, Place};
+mod parse;
+mod tally;
+
+use parse::{Common, Item, NOWHERE};
+use tally::{Fate, TALLIES, Tallies};
+
+use super::index::Place;
 use super::rewrite::{Rewrite, WriteNetwork, write_tcp, write_udp};
 use super::session::{Addresses, Hot, Key, Ticks, flag};
 use super::table::Table;
 use super::tcp;
 use super::{Flows, revise};
 use crate::adjacency::{Adjacency, AdjacencyId};
-use crate::counters::{Counters, Traffic};
 use crate::ctx::Ctx;
 use crate::drop_reason::DropReason;
 use crate::frame::protocol;
 
 /// Frames that go through the stages together.
 const BURST: usize = 64;
-
-/// Tags that a burst remembers, a power of two.
-const TAGS: usize = 8;
-/// The tag has a VLAN.
-const KNOWN: u32 = 1 << 8;
-
-/// Rows of a burst's counts, a power of two.
-const TALLIES: usize = 4;
-
-/// What stage 2 knows of a frame.
-#[derive(Clone, Copy, Debug)]
-struct Item<A> {
-    key: Key<A>,
-    place: Place,
-    entry: Entry,
-    ip_len: u16,
-    /// Bytes of the frame.
-    len: u16,
-    /// Place in the burst.
-    at: u8,
-    /// Offset of the IP header.
-    l3: u8,
-}
 
 /// The frames of one family in a burst.
 type Lane<A> = Box<[Item<A>; BURST]>;
@@ -78,101 +59,10 @@ pub struct Scratch {
     fates: Box<[Fate; BURST]>,
 }
 
-/// What becomes of a frame: it goes to the closer look, or from a VLAN out by a port on another,
-/// some bytes longer or shorter.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Fate(u32);
-
-impl Fate {
-    const REST: Self = Self(u32::MAX);
-
-    #[inline(always)]
-    const fn send(zone: u8, adjacency: &Adjacency, grown: i8) -> Self {
-        let grown = grown as u8;
-        Self(u32::from_le_bytes([grown, zone, adjacency.vlan.0, adjacency.port.0]))
-    }
-
-    const fn port(self) -> PortId {
-        PortId((self.0 >> 24) as u8)
-    }
-
-    const fn vlan(self) -> VlanSlot {
-        VlanSlot((self.0 >> 16) as u8)
-    }
-
-    const fn zone(self) -> VlanSlot {
-        VlanSlot((self.0 >> 8) as u8)
-    }
-
-    const fn grown(self) -> i8 {
-        self.0 as u8 as i8
-    }
-}
-
 impl Scratch {
     /// Empty stages.
     pub fn new() -> Self {
         Self { v4: lane(), v6: lane(), fates: Box::new([Fate::REST; BURST]) }
-    }
-}
-
-/// What a burst has counted for a few fates at a time; told when others come, and at its end.
-struct Tallies {
-    rows: [Tally; TALLIES],
-    /// The port of all frames so far that go out; none if they differ.
-    port: Option<PortId>,
-    /// Frames told so far.
-    served: u64,
-}
-
-#[derive(Clone, Copy)]
-struct Tally {
-    fate: Fate,
-    packets: u64,
-    bytes: u64,
-}
-
-impl Tallies {
-    const fn new() -> Self {
-        let none = Tally { fate: Fate::REST, packets: 0, bytes: 0 };
-        Self { rows: [none; TALLIES], port: None, served: 0 }
-    }
-
-    /// Counts a frame that came with `len` bytes.
-    #[inline(always)]
-    fn add(&mut self, fate: Fate, len: u16, counters: &mut Counters) {
-        // Traffic between two VLANs keeps two rows.
-        let row = usize::from(fate.zone().0) & (TALLIES - 1);
-        if fate != self.rows[row].fate {
-            self.turn(row, fate, counters);
-        }
-        let row = &mut self.rows[row];
-        row.packets += 1;
-        row.bytes += u64::from(len);
-    }
-
-    #[cold]
-    fn turn(&mut self, row: usize, fate: Fate, counters: &mut Counters) {
-        self.tell(row, counters);
-        let is_first = self.served == 0 && self.rows.iter().all(|row| row.packets == 0);
-        if is_first {
-            self.port = Some(fate.port());
-        }
-        self.port = self.port.filter(|port| *port == fate.port());
-        self.rows[row].fate = fate;
-    }
-
-    /// Puts what a row has counted into `counters`.
-    fn tell(&mut self, row: usize, counters: &mut Counters) {
-        let Tally { fate, packets, bytes } = self.rows[row];
-        if packets > 0 {
-            let grown = i64::from(fate.grown()).wrapping_mul(packets as i64);
-            let sent = bytes.wrapping_add_signed(grown);
-            counters.vlan_received_all(fate.zone(), Traffic { packets, bytes });
-            counters.sent_all(fate.port(), fate.vlan(), Traffic { packets, bytes: sent });
-        }
-        self.served += packets;
-        (self.rows[row].packets, self.rows[row].bytes) = (0, 0);
     }
 }
 
@@ -256,131 +146,6 @@ impl Flows {
             tally.tell(row, ctx.counters);
         }
         tally.port.filter(|_| tally.served == frames.len() as u64)
-    }
-}
-
-/// What frames of one burst have in common.
-struct Common {
-    port: PortId,
-    mac: u64,
-    /// VLANs of the tags seen last, by their low bits.
-    memo: [Tag; TAGS],
-}
-
-/// A tag (0 is none) and its VLAN: the tag in the high half, then [`KNOWN`] and the slot.
-#[derive(Clone, Copy)]
-struct Tag(u32);
-
-impl Common {
-    fn new<P: PacketPool>(port: PortId, ctx: &Ctx<'_, P>) -> Self {
-        let [a, b, c, d, e, f] = ctx.net.mac(port).0;
-        let mac = u64::from_be_bytes([a, b, c, d, e, f, 0, 0]);
-        Self { port, mac, memo: [Tag(u32::MAX); TAGS] }
-    }
-
-    /// The VLAN of `tag`, which is below 4096.
-    #[inline(always)]
-    fn zone<P: PacketPool>(&mut self, tag: u16, ctx: &Ctx<'_, P>) -> Option<u8> {
-        let at = usize::from(tag) % TAGS;
-        if (self.memo[at].0 >> 16) as u16 != tag {
-            self.memo[at] = look_up(self.port, tag, ctx);
-        }
-        let Tag(found) = self.memo[at];
-        (found & KNOWN != 0).then_some(found as u8)
-    }
-
-    #[inline(always)]
-    fn parse<P: PacketPool>(
-        &mut self,
-        buf: &P::Buf,
-        at: u8,
-        ctx: &Ctx<'_, P>,
-        v4: impl FnOnce(Item<u64>),
-        v6: impl FnOnce(Item<[u64; 4]>),
-    ) -> Option<()> {
-        let data = buf.data();
-        let ether = data.first_chunk::<20>()?;
-        if be_word::<0>(ether) & MAC_MASK != self.mac {
-            return None;
-        }
-        // Ethertype, tag, ethertype, version and header length in one word.
-        let word = be_word::<12>(ether);
-        let (l3, kind, tag) = if word & TAG_MASK == TAGGED {
-            (18, word as u32 >> 8, (word >> 32) as u16 & 0xfff)
-        } else {
-            (14, (word >> 40) as u32, buf.stripped_vlan().unwrap_or(0) & 0xfff)
-        };
-        let zone = self.zone(tag, ctx)?;
-        let packet = data.get(l3..)?;
-        let len = buf.packet_len();
-        let length = len - l3;
-        let len = u16::try_from(len).ok()?;
-        if kind == IPV4 {
-            let header = packet.first_chunk::<28>()?;
-            let ip_len = u16::from_be_bytes([header[2], header[3]]);
-            let whole = u16::from_be_bytes([header[6], header[7]]) & 0x3fff == 0;
-            let key = Key {
-                addresses: ne_word::<12, 28>(header),
-                ports: u32::from_ne_bytes([header[20], header[21], header[22], header[23]]),
-                zone,
-                protocol: header[9],
-            };
-            let is_plain = whole && header[8] > 1 && usize::from(ip_len) <= length;
-            if !is_plain || !is_plain_upper(key.protocol, packet, 20, ip_len) {
-                return None;
-            }
-            let (place, entry) = (Place::default(), NOWHERE);
-            v4(Item { key, place, entry, ip_len, len, at, l3: l3 as u8 });
-            Some(())
-        } else if kind & VERSION_MASK == IPV6 {
-            let header = packet.first_chunk::<48>()?;
-            let ip_len = u16::from_be_bytes([header[4], header[5]]).checked_add(40)?;
-            let key = Key {
-                addresses: [
-                    ne_word::<8, 48>(header),
-                    ne_word::<16, 48>(header),
-                    ne_word::<24, 48>(header),
-                    ne_word::<32, 48>(header),
-                ],
-                ports: u32::from_ne_bytes([header[40], header[41], header[42], header[43]]),
-                zone,
-                protocol: header[6],
-            };
-            let is_plain = header[7] > 1 && usize::from(ip_len) <= length;
-            // UDP over IPv6 without a checksum is not plain (RFC 8200 §8.1).
-            let no_sum = key.protocol == protocol::UDP && header[46] | header[47] == 0;
-            if !is_plain || no_sum || !is_plain_upper(key.protocol, packet, 40, ip_len) {
-                return None;
-            }
-            let (place, entry) = (Place::default(), NOWHERE);
-            v6(Item { key, place, entry, ip_len, len, at, l3: l3 as u8 });
-            Some(())
-        } else {
-            None
-        }
-    }
-}
-
-#[cold]
-fn look_up<P: PacketPool>(port: PortId, tag: u16, ctx: &Ctx<'_, P>) -> Tag {
-    let id = VlanId::new(tag).ok();
-    let is_tag = id.is_some() || tag == 0;
-    let zone = ctx.config.vlan_at(port, id).filter(|_| is_tag).map(|vlan| vlan.slot.0);
-    let known = zone.map_or(0, |zone| KNOWN | u32::from(zone));
-    Tag(u32::from(tag) << 16 | known)
-}
-
-/// Whether the upper header is a UDP header, or a TCP header with ACK and neither SYN, FIN nor RST.
-#[inline(always)]
-fn is_plain_upper(protocol: u8, packet: &[u8], l4: usize, ip_len: u16) -> bool {
-    match protocol {
-        protocol::UDP => usize::from(ip_len) >= l4 + 8,
-        protocol::TCP => {
-            usize::from(ip_len) >= l4 + 20
-                && packet.len() >= l4 + 20
-                && packet[l4 + 13] & tcp::bits::STEADY_MASK == tcp::bits::ACK
-        }
-        _ => false,
     }
 }
 
@@ -534,43 +299,4 @@ pub fn spill<A>(hot: &mut Hot<A>, cold: &mut super::session::Cold) {
     }
 }
 
-#[inline(always)]
-fn be_word<const AT: usize>(bytes: &[u8; 20]) -> u64 {
-    u64::from_be_bytes([
-        bytes[AT],
-        bytes[AT + 1],
-        bytes[AT + 2],
-        bytes[AT + 3],
-        bytes[AT + 4],
-        bytes[AT + 5],
-        bytes[AT + 6],
-        bytes[AT + 7],
-    ])
-}
-
-#[inline(always)]
-fn ne_word<const AT: usize, const LEN: usize>(bytes: &[u8; LEN]) -> u64 {
-    u64::from_ne_bytes([
-        bytes[AT],
-        bytes[AT + 1],
-        bytes[AT + 2],
-        bytes[AT + 3],
-        bytes[AT + 4],
-        bytes[AT + 5],
-        bytes[AT + 6],
-        bytes[AT + 7],
-    ])
-}
-
-/// No session.
-const NOWHERE: Entry = Entry(u32::MAX);
-
-const MAC_MASK: u64 = !0xffff;
-const TAG_MASK: u64 = 0xffff_0000_0000_0000;
-const TAGGED: u64 = 0x8100_0000_0000_0000;
-/// Ethertype and first byte of the IP header.
-const IPV4: u32 = 0x08_0045;
-const IPV6: u32 = 0x86_dd60;
-/// All but the low half of the traffic class.
-const VERSION_MASK: u32 = !0xf;
 const TAGGED_LEN: usize = 18;

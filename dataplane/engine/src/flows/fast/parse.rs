@@ -1,0 +1,198 @@
+//! Reading the frames that the hit path takes.
+//!
+//! One look at each frame: MAC, tag, ethertype and IP header as a few masked words. What is not
+//! plain (see `fast`) is left to the closer look. Invariant: an item's headers lie in the first
+//! segment of its frame.
+
+use tmm_wire::{PacketBuf, PacketPool, PortId, VlanId};
+
+use crate::ctx::Ctx;
+use crate::flows::index::{Entry, Place};
+use crate::flows::session::Key;
+use crate::flows::tcp;
+use crate::frame::protocol;
+
+/// What stage 2 knows of a frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<A> {
+    pub key: Key<A>,
+    pub place: Place,
+    pub entry: Entry,
+    pub ip_len: u16,
+    /// Bytes of the frame.
+    pub len: u16,
+    /// Place in the burst.
+    pub at: u8,
+    /// Offset of the IP header.
+    pub l3: u8,
+}
+
+/// What frames of one burst have in common.
+pub struct Common {
+    port: PortId,
+    mac: u64,
+    /// VLANs of the tags seen last, by their low bits.
+    memo: [Tag; TAGS],
+}
+
+/// A tag (0 is none) and its VLAN: the tag in the high half, then [`KNOWN`] and the slot.
+#[derive(Clone, Copy)]
+struct Tag(u32);
+
+impl Common {
+    pub fn new<P: PacketPool>(port: PortId, ctx: &Ctx<'_, P>) -> Self {
+        let [a, b, c, d, e, f] = ctx.net.mac(port).0;
+        let mac = u64::from_be_bytes([a, b, c, d, e, f, 0, 0]);
+        Self { port, mac, memo: [Tag(u32::MAX); TAGS] }
+    }
+
+    /// The VLAN of `tag`, which is below 4096.
+    #[inline(always)]
+    fn zone<P: PacketPool>(&mut self, tag: u16, ctx: &Ctx<'_, P>) -> Option<u8> {
+        let at = usize::from(tag) % TAGS;
+        if (self.memo[at].0 >> 16) as u16 != tag {
+            self.memo[at] = look_up(self.port, tag, ctx);
+        }
+        let Tag(found) = self.memo[at];
+        (found & KNOWN != 0).then_some(found as u8)
+    }
+
+    #[inline(always)]
+    pub fn parse<P: PacketPool>(
+        &mut self,
+        buf: &P::Buf,
+        at: u8,
+        ctx: &Ctx<'_, P>,
+        v4: impl FnOnce(Item<u64>),
+        v6: impl FnOnce(Item<[u64; 4]>),
+    ) -> Option<()> {
+        let data = buf.data();
+        let ether = data.first_chunk::<20>()?;
+        if be_word::<0>(ether) & MAC_MASK != self.mac {
+            return None;
+        }
+        // Ethertype, tag, ethertype, version and header length in one word.
+        let word = be_word::<12>(ether);
+        let (l3, kind, tag) = if word & TAG_MASK == TAGGED {
+            (18, word as u32 >> 8, (word >> 32) as u16 & 0xfff)
+        } else {
+            (14, (word >> 40) as u32, buf.stripped_vlan().unwrap_or(0) & 0xfff)
+        };
+        let zone = self.zone(tag, ctx)?;
+        let packet = data.get(l3..)?;
+        let len = buf.packet_len();
+        let length = len - l3;
+        let len = u16::try_from(len).ok()?;
+        if kind == IPV4 {
+            let header = packet.first_chunk::<28>()?;
+            let ip_len = u16::from_be_bytes([header[2], header[3]]);
+            let whole = u16::from_be_bytes([header[6], header[7]]) & 0x3fff == 0;
+            let key = Key {
+                addresses: ne_word::<12, 28>(header),
+                ports: u32::from_ne_bytes([header[20], header[21], header[22], header[23]]),
+                zone,
+                protocol: header[9],
+            };
+            let is_plain = whole && header[8] > 1 && usize::from(ip_len) <= length;
+            if !is_plain || !is_plain_upper(key.protocol, packet, 20, ip_len) {
+                return None;
+            }
+            let (place, entry) = (Place::default(), NOWHERE);
+            v4(Item { key, place, entry, ip_len, len, at, l3: l3 as u8 });
+            Some(())
+        } else if kind & VERSION_MASK == IPV6 {
+            let header = packet.first_chunk::<48>()?;
+            let ip_len = u16::from_be_bytes([header[4], header[5]]).checked_add(40)?;
+            let key = Key {
+                addresses: [
+                    ne_word::<8, 48>(header),
+                    ne_word::<16, 48>(header),
+                    ne_word::<24, 48>(header),
+                    ne_word::<32, 48>(header),
+                ],
+                ports: u32::from_ne_bytes([header[40], header[41], header[42], header[43]]),
+                zone,
+                protocol: header[6],
+            };
+            let is_plain = header[7] > 1 && usize::from(ip_len) <= length;
+            // UDP over IPv6 without a checksum is not plain (RFC 8200 §8.1).
+            let no_sum = key.protocol == protocol::UDP && header[46] | header[47] == 0;
+            if !is_plain || no_sum || !is_plain_upper(key.protocol, packet, 40, ip_len) {
+                return None;
+            }
+            let (place, entry) = (Place::default(), NOWHERE);
+            v6(Item { key, place, entry, ip_len, len, at, l3: l3 as u8 });
+            Some(())
+        } else {
+            None
+        }
+    }
+}
+
+#[cold]
+fn look_up<P: PacketPool>(port: PortId, tag: u16, ctx: &Ctx<'_, P>) -> Tag {
+    let id = VlanId::new(tag).ok();
+    let is_tag = id.is_some() || tag == 0;
+    let zone = ctx.config.vlan_at(port, id).filter(|_| is_tag).map(|vlan| vlan.slot.0);
+    let known = zone.map_or(0, |zone| KNOWN | u32::from(zone));
+    Tag(u32::from(tag) << 16 | known)
+}
+
+/// Whether the upper header is a UDP header, or a TCP header with ACK and neither SYN, FIN nor RST.
+#[inline(always)]
+fn is_plain_upper(protocol: u8, packet: &[u8], l4: usize, ip_len: u16) -> bool {
+    match protocol {
+        protocol::UDP => usize::from(ip_len) >= l4 + 8,
+        protocol::TCP => {
+            usize::from(ip_len) >= l4 + 20
+                && packet.len() >= l4 + 20
+                && packet[l4 + 13] & tcp::bits::STEADY_MASK == tcp::bits::ACK
+        }
+        _ => false,
+    }
+}
+
+#[inline(always)]
+fn be_word<const AT: usize>(bytes: &[u8; 20]) -> u64 {
+    u64::from_be_bytes([
+        bytes[AT],
+        bytes[AT + 1],
+        bytes[AT + 2],
+        bytes[AT + 3],
+        bytes[AT + 4],
+        bytes[AT + 5],
+        bytes[AT + 6],
+        bytes[AT + 7],
+    ])
+}
+
+#[inline(always)]
+fn ne_word<const AT: usize, const LEN: usize>(bytes: &[u8; LEN]) -> u64 {
+    u64::from_ne_bytes([
+        bytes[AT],
+        bytes[AT + 1],
+        bytes[AT + 2],
+        bytes[AT + 3],
+        bytes[AT + 4],
+        bytes[AT + 5],
+        bytes[AT + 6],
+        bytes[AT + 7],
+    ])
+}
+
+/// No session.
+pub const NOWHERE: Entry = Entry(u32::MAX);
+
+/// Tags that a burst remembers, a power of two.
+const TAGS: usize = 8;
+/// The tag has a VLAN.
+const KNOWN: u32 = 1 << 8;
+
+const MAC_MASK: u64 = !0xffff;
+const TAG_MASK: u64 = 0xffff_0000_0000_0000;
+const TAGGED: u64 = 0x8100_0000_0000_0000;
+/// Ethertype and first byte of the IP header.
+const IPV4: u32 = 0x08_0045;
+const IPV6: u32 = 0x86_dd60;
+/// All but the low half of the traffic class.
+const VERSION_MASK: u32 = !0xf;

@@ -1,0 +1,104 @@
+//! What becomes of the frames of a burst, and what they count.
+//!
+//! Counters are told once for each run of frames of one way, not at each packet. Invariant: every
+//! frame that was added is told by the end of the burst.
+
+use tmm_config::config::VlanSlot;
+use tmm_wire::PortId;
+
+use crate::adjacency::Adjacency;
+use crate::counters::{Counters, Traffic};
+
+/// What becomes of a frame: it goes to the closer look, or from a VLAN out by a port on another,
+/// some bytes longer or shorter.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Fate(u32);
+
+impl Fate {
+    pub const REST: Self = Self(u32::MAX);
+
+    #[inline(always)]
+    pub const fn send(zone: u8, adjacency: &Adjacency, grown: i8) -> Self {
+        let grown = grown as u8;
+        Self(u32::from_le_bytes([grown, zone, adjacency.vlan.0, adjacency.port.0]))
+    }
+
+    pub const fn port(self) -> PortId {
+        PortId((self.0 >> 24) as u8)
+    }
+
+    pub const fn vlan(self) -> VlanSlot {
+        VlanSlot((self.0 >> 16) as u8)
+    }
+
+    pub const fn zone(self) -> VlanSlot {
+        VlanSlot((self.0 >> 8) as u8)
+    }
+
+    const fn grown(self) -> i8 {
+        self.0 as u8 as i8
+    }
+}
+
+/// What a burst has counted for a few fates at a time; told when others come, and at its end.
+pub struct Tallies {
+    rows: [Tally; TALLIES],
+    /// The port of all frames so far that go out; none if they differ.
+    pub port: Option<PortId>,
+    /// Frames told so far.
+    pub served: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Tally {
+    fate: Fate,
+    packets: u64,
+    bytes: u64,
+}
+
+impl Tallies {
+    pub const fn new() -> Self {
+        let none = Tally { fate: Fate::REST, packets: 0, bytes: 0 };
+        Self { rows: [none; TALLIES], port: None, served: 0 }
+    }
+
+    /// Counts a frame that came with `len` bytes.
+    #[inline(always)]
+    pub fn add(&mut self, fate: Fate, len: u16, counters: &mut Counters) {
+        // Traffic between two VLANs keeps two rows.
+        let row = usize::from(fate.zone().0) & (TALLIES - 1);
+        if fate != self.rows[row].fate {
+            self.turn(row, fate, counters);
+        }
+        let row = &mut self.rows[row];
+        row.packets += 1;
+        row.bytes += u64::from(len);
+    }
+
+    #[cold]
+    fn turn(&mut self, row: usize, fate: Fate, counters: &mut Counters) {
+        self.tell(row, counters);
+        let is_first = self.served == 0 && self.rows.iter().all(|row| row.packets == 0);
+        if is_first {
+            self.port = Some(fate.port());
+        }
+        self.port = self.port.filter(|port| *port == fate.port());
+        self.rows[row].fate = fate;
+    }
+
+    /// Puts what a row has counted into `counters`.
+    pub fn tell(&mut self, row: usize, counters: &mut Counters) {
+        let Tally { fate, packets, bytes } = self.rows[row];
+        if packets > 0 {
+            let grown = i64::from(fate.grown()).wrapping_mul(packets as i64);
+            let sent = bytes.wrapping_add_signed(grown);
+            counters.vlan_received_all(fate.zone(), Traffic { packets, bytes });
+            counters.sent_all(fate.port(), fate.vlan(), Traffic { packets, bytes: sent });
+        }
+        self.served += packets;
+        (self.rows[row].packets, self.rows[row].bytes) = (0, 0);
+    }
+}
+
+/// Rows of a burst's counts, a power of two.
+pub const TALLIES: usize = 4;
