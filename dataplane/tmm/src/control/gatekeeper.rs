@@ -93,6 +93,8 @@ pub struct Gatekeeper {
     anchor: PathBuf,
     /// Text of the key set in use.
     anchor_text: Option<String>,
+    /// Whether it was told that there is no file.
+    is_missed: bool,
     /// Text that was refused last, so that it is told once.
     refused_text: Option<String>,
     requests: mpsc::Receiver<(Request, oneshot::Sender<Answer>)>,
@@ -113,6 +115,7 @@ impl Gatekeeper {
             shared,
             anchor,
             anchor_text: None,
+            is_missed: false,
             refused_text: None,
             requests,
             state,
@@ -197,7 +200,15 @@ impl Gatekeeper {
 
     /// Reads the key set if its text changed. A missing or bad file leaves the last good one.
     async fn read_anchor(&mut self) {
-        let Ok(text) = tokio::fs::read_to_string(&self.anchor).await else { return };
+        let Ok(text) = tokio::fs::read_to_string(&self.anchor).await else {
+            if !self.is_missed && self.anchor_text.is_none() {
+                self.is_missed = true;
+                log::trust_anchor(
+                    "license/jwks.json is missing; the gate stays closed until it comes",
+                );
+            }
+            return;
+        };
         if self.anchor_text.as_ref() == Some(&text) || self.refused_text.as_ref() == Some(&text) {
             return;
         }

@@ -70,6 +70,8 @@ async fn forged_leases_are_refused_with_their_code() {
     let mut without = Setup::new();
     without.has_anchor = false;
     let mut tmm = without.start(None);
+    let missing = |log: &str| log.contains("license/jwks.json is missing");
+    tmm.process.wait_for(Duration::from_secs(5), missing).unwrap();
     let mut client = tmm.client().await;
     let reply = tmm.open(&mut client).await;
     assert_eq!((reply.gate(), reply.rejected.as_str()), (GateState::Closed, "no_trust_anchor"));
