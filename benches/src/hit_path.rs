@@ -17,8 +17,6 @@ use crate::window::{Sifted, Window, median, sift};
 
 /// Numbers of flows.
 pub const FLOWS: [u32; 3] = [4 << 10, 64 << 10, 1 << 20];
-/// Rounds of both variants at each number.
-const ROUNDS: usize = 3;
 /// Windows in each visit.
 const WINDOWS: usize = 6;
 const WINDOW: Duration = Duration::from_millis(200);
@@ -54,18 +52,18 @@ pub struct HitPath {
     pub checked: u64,
 }
 
-/// Runs everything; logs go into `folder`.
+/// Runs everything, both variants `rounds` times at each number of flows; logs go into `folder`.
 ///
 /// # Errors
 ///
 /// If a part does not run, a frame comes back wrong or a packet is dropped.
-pub fn run(folder: &Path, say: &mut dyn FnMut(&str)) -> Result<HitPath> {
+pub fn run(folder: &Path, rounds: usize, say: &mut dyn FnMut(&str)) -> Result<HitPath> {
     let mut pairs = Vec::new();
     let mut bulks = Vec::new();
     let mut checked = 0;
     for flows in FLOWS {
         let (mut ours, mut floor) = (Vec::new(), Vec::new());
-        for round in 0..ROUNDS {
+        for round in 0..rounds {
             let name = format!("{flows}-{round}");
             floor.extend(visit_floor(folder, &name, flows)?);
             let (windows, frames) = visit_engine(folder, &name, flows)?;

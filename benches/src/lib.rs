@@ -15,6 +15,7 @@ pub mod instructions;
 pub mod maglev;
 pub mod memory;
 pub mod report;
+pub mod throughput;
 pub mod traffic;
 pub mod under_test;
 pub mod window;

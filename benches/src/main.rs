@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 use serde_json::{Map, Value, json};
 use spk_benches::child::{self, Role};
 use spk_benches::report::{self, Figure};
-use spk_benches::{hit_path, instructions, maglev, memory};
+use spk_benches::{hit_path, instructions, maglev, memory, throughput};
 
 #[global_allocator]
 static ALLOCATOR: capsule::CountingAllocator = capsule::CountingAllocator;
@@ -28,6 +28,9 @@ struct Arguments {
     /// Only these parts, such as P4; all by default.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Rounds of P1 and P2.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
 }
 
 /// Processes of a run.
@@ -98,11 +101,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     let mut figures = Vec::new();
     let mut failed = Vec::new();
     type Job = fn(&Arguments) -> Result<Vec<Figure>>;
-    let jobs: [(&str, Job); 4] = [
+    let jobs: [(&str, Job); 5] = [
         ("P1", |arguments| hit_path_figures(arguments)),
         ("P4", |arguments| Ok(vec![instruction_figure(arguments)?])),
         ("P6", |_| Ok(vec![memory_figure()?])),
         ("OPS-1217", |_| Ok(vec![maglev_figure()?])),
+        ("P8", |arguments| Ok(throughput_figure(arguments)?.into_iter().collect())),
     ];
     for (name, job) in jobs {
         if !arguments.only.is_empty() && !arguments.only.iter().any(|only| only == name) {
@@ -125,7 +129,8 @@ fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn hit_path_figures(arguments: &Arguments) -> Result<Vec<Figure>> {
-    let result = hit_path::run(&arguments.folder, &mut |line| println!("{line}"))?;
+    let result =
+        hit_path::run(&arguments.folder, arguments.rounds, &mut |line| println!("{line}"))?;
     println!("{} translated frames checked, none wrong", result.checked);
     let [few, many, most] = [0, 1, 2].map(|index| &result.pairs[index]);
     let floor = most.floor.cycles + result.bulk_cycles;
@@ -205,6 +210,22 @@ fn maglev_figure() -> Result<Figure> {
         runs: vec![value],
         more: object(json!({ "tables": tables })),
     })
+}
+
+fn throughput_figure(arguments: &Arguments) -> Result<Option<Figure>> {
+    let Some(result) = throughput::run(&arguments.folder)? else { return Ok(None) };
+    println!("iperf3 {:.0} Mbit/s, testpmd io {:.0}", result.ours_mbps, result.floor_mbps);
+    Ok(Some(Figure {
+        id: "P8",
+        what: "iperf3 TCP through tmm on af_xdp, MTU 1500, to testpmd io".to_owned(),
+        goal: 0.9,
+        less_is_better: false,
+        value: result.ratio,
+        runs: result.runs,
+        more: object(json!({
+            "oursMbps": result.ours_mbps, "floorMbps": result.floor_mbps,
+        })),
+    }))
 }
 
 fn object(value: Value) -> Map<String, Value> {
