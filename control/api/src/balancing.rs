@@ -46,8 +46,8 @@ object! {
     pub struct MemberWeight {
         /// Member address to match.
         address: Option<IpAddr>, "address", schema::ip();
-        /// Pod labels to match, all of them.
-        match_labels: BTreeMap<String, String>, "matchLabels", schema::labels(16);
+        /// Pod labels to match, all of them; an empty map matches every Pod.
+        match_labels: Option<BTreeMap<String, String>>, "matchLabels", schema::labels(16);
         /// 0 to 100; 0 drains.
         weight: i32, "weight", int(0, 100).required();
     }
@@ -63,7 +63,7 @@ pub const WEIGHT: Rule = Rule {
 
 impl Rules for MemberWeight {
     fn rules(&self, at: &Path, out: &mut Vec<Problem>) {
-        WEIGHT.check(self.address.is_some() == self.match_labels.is_empty(), at, out);
+        WEIGHT.check(self.address.is_some() != self.match_labels.is_some(), at, out);
     }
 }
 

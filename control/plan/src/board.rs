@@ -79,9 +79,15 @@ impl Board {
         self.vlans.values().find(|vlan| vlan.self_ips().any(|own| own == address)).map(|v| &v.id)
     }
 
-    /// Whether `address` lies in the subnet of a self IP.
-    pub fn is_connected(&self, address: IpAddr) -> bool {
-        self.vlans.values().any(|vlan| vlan.subnets().any(|subnet| subnet.contains(&address)))
+    /// The subnet of self IPs that `address` lies in.
+    pub fn connected(&self, address: IpAddr) -> Option<IpNet> {
+        self.vlans.values().flat_map(Vlan::subnets).find(|subnet| subnet.contains(&address))
+    }
+
+    /// A subnet of self IPs that shares addresses with `subnet`, and its F5SPKVlan.
+    pub fn overlapping(&self, subnet: IpNet) -> Option<(IpNet, &ObjectId)> {
+        let shares = |other: &IpNet| other.contains(&subnet) || subnet.contains(other);
+        self.vlans.values().find_map(|vlan| Some((vlan.subnets().find(shares)?, &vlan.id)))
     }
 
     /// The `documented` name if it is free in `table`, else one that cannot clash.
@@ -129,7 +135,8 @@ impl Vlan {
     fn subnets(&self) -> impl Iterator<Item = IpNet> + '_ {
         let v4 = self.spec.self_v4.first().copied().map(|a| (IpAddr::V4(a), self.spec.prefix_v4));
         let v6 = self.spec.self_v6.first().copied().map(|a| (IpAddr::V6(a), self.spec.prefix_v6));
-        [v4, v6].into_iter().flatten().filter_map(|(a, length)| IpNet::new(a, length).ok())
+        let subnet = |(address, length)| IpNet::new(address, length).ok().map(|net| net.trunc());
+        [v4, v6].into_iter().flatten().filter_map(subnet)
     }
 }
 

@@ -85,6 +85,9 @@ fn warnings(id: &ObjectId, resource: &Resource) -> Vec<Event> {
     if resource.log_profile.is_some() {
         ignored("spec.logProfile: has no effect".to_owned());
     }
+    vlan_set::ignored(resource.vlans.as_ref(), &Path::of("spec.vlans"))
+        .into_iter()
+        .for_each(ignored);
     let implicit = resource
         .vlans
         .as_ref()

@@ -61,7 +61,7 @@ pub(crate) fn attempt(
         .unwrap_or_default();
     for (vip, field) in request.vips.into_iter().flatten() {
         let at = Path::of("spec").field(field);
-        address::check(vip, &at, &mut problems);
+        address::check_in(vip, board.connected(vip), &at, &mut problems);
         if let Some(owner) = board.self_ip_owner(vip) {
             problems.push(vlans::taken(vip, owner, &at));
         }
@@ -82,7 +82,8 @@ pub(crate) fn attempt(
     part.dangling.extend(found.dangling);
     let unused = request.monitors.map(|m| m.without_effect(&monitors_at)).unwrap_or_default();
     let unused = unused.into_iter().map(|path| format!("{path}: has no effect"));
-    for message in unused.chain(found.ignored) {
+    let vlans_ignored = vlan_set::ignored(request.vlans, &place);
+    for message in unused.chain(found.ignored).chain(vlans_ignored) {
         part.warnings.push(Event::warning(id, "ValueIgnored", message));
     }
     part

@@ -222,8 +222,9 @@ fn weight(
     let labels = pod.and_then(|pod| pod.metadata.labels.as_ref());
     let matches = |entry: &&MemberWeight| match entry.address {
         Some(listed) => listed == address,
-        None => labels.is_some_and(|labels| {
-            entry.match_labels.iter().all(|(name, value)| labels.get(name) == Some(value))
+        None => pod.is_some_and(|_| {
+            let mut wanted = entry.match_labels.iter().flatten();
+            wanted.all(|(name, value)| labels.and_then(|labels| labels.get(name)) == Some(value))
         }),
     };
     let listed = query.weights.iter().find(matches);

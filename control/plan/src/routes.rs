@@ -40,14 +40,54 @@ pub(crate) fn attempt(id: &ObjectId, spec: &StaticRouteSpec, board: &Board) -> P
         }
     }
     part.problems = problems;
-    if spec.dynamic {
-        let message = "spec.dynamic: true has no effect".to_owned();
-        part.warnings.push(Event::warning(id, "ValueIgnored", message));
-    }
+    part.warnings = ignored(spec)
+        .into_iter()
+        .map(|message| Event::warning(id, "ValueIgnored", message))
+        .collect();
     part.routes.sort();
     part.routes.dedup();
     part.dangling.dedup();
     part
+}
+
+/// What is given but not asked for by `type`, or belongs to a family without destination.
+fn ignored(spec: &StaticRouteSpec) -> Vec<String> {
+    let gateways = [
+        ("gateway", spec.gateway, spec.destination.is_some(), "destination"),
+        (
+            "gateway_v6",
+            spec.gateway_v6.map(IpAddr::V6),
+            spec.destination_v6.is_some(),
+            "destination_v6",
+        ),
+    ];
+    let mut ignored = Vec::new();
+    for (field, gateway, used, destination) in gateways {
+        let Some(gateway) = gateway else { continue };
+        if spec.kind != RouteType::Gateway {
+            ignored.push(format!("spec.{field}: {gateway} has no effect with type {}", spec.kind));
+        } else if !used {
+            ignored.push(format!("spec.{field}: {gateway} has no effect without {destination}"));
+        }
+    }
+    if let Some(interface) = &spec.interface
+        && spec.kind != RouteType::Interface
+    {
+        ignored.push(format!("spec.interface: {interface} has no effect with type {}", spec.kind));
+    }
+    let lengths = [
+        ("prefixLen", spec.prefix_len, spec.destination.is_none(), "destination"),
+        ("prefixlen_v6", spec.prefixlen_v6, spec.destination_v6.is_none(), "destination_v6"),
+    ];
+    for (field, length, unused, destination) in lengths {
+        if let Some(length) = length.filter(|_| unused) {
+            ignored.push(format!("spec.{field}: {length} has no effect without {destination}"));
+        }
+    }
+    if spec.dynamic {
+        ignored.push("spec.dynamic: true has no effect".to_owned());
+    }
+    ignored
 }
 
 fn prefix(to: IpAddr, length: u8, at: &Path, out: &mut Vec<Problem>) -> Option<IpNet> {
@@ -68,8 +108,9 @@ fn by_gateway(
     part: &mut Part,
     out: &mut Vec<Problem>,
 ) -> Option<NextHopSpec> {
-    address::check(gateway, &at, out);
-    if board.is_connected(gateway) {
+    let subnet = board.connected(gateway);
+    address::check_in(gateway, subnet, &at, out);
+    if subnet.is_some() {
         return Some(NextHopSpec::Gateway(gateway));
     }
     part.dangling.push(Dangling {

@@ -11,7 +11,7 @@ use spk_api::ingress_ngap::IngressNgapSpec;
 use spk_api::ingress_tcp::{IngressTcpSpec, SynCookieMode};
 use spk_api::ingress_udp::IngressUdpSpec;
 use spk_api::kind::Later;
-use spk_api::vlan::{HashField, VlanSpec};
+use spk_api::vlan::{BondMode, HashField, VlanSpec};
 use spk_api::{Kind, Path, Problem};
 
 /// A whole kind.
@@ -28,7 +28,8 @@ pub(crate) fn vlan(spec: &VlanSpec) -> Vec<Problem> {
     let mut refused = Refused::default();
     refused.unless(!spec.bonded, "bonded", "true", "set false", BONDING);
     if let Some(mode) = spec.bond_mode {
-        refused.unless(false, "bond_mode", mode.word(), "remove it", BONDING);
+        let default = mode == BondMode::ActiveBackup;
+        refused.unless(default, "bond_mode", mode.word(), "remove it", BONDING);
     }
     let hash = |field: HashField| field == HashField::Default;
     refused.unless(hash(spec.cmp_hash), "cmp_hash", spec.cmp_hash.word(), "use DEFAULT", CMP_HASH);

@@ -77,6 +77,14 @@ impl Resolved {
     }
 }
 
+/// What of the block at `at` has no effect, in words.
+pub(crate) fn ignored(block: Option<&Vlans>, at: &Path) -> Option<String> {
+    let block = block.filter(|block| block.is_empty())?;
+    let value = block.disable_listed_vlans?;
+    let at = at.field("disableListedVlans");
+    Some(format!("{at}: {value} has no effect without vlanList or category"))
+}
+
 fn not_found(path: Path, name: &str, problem: &str) -> Dangling {
     Dangling {
         reason: DanglingReason::VlanNotFound,

@@ -9,6 +9,7 @@ use tmm_config::spec::{AllowedService, ServiceProtocol as Service, VlanSpec};
 
 use crate::address;
 use crate::board::{Board, Part, Vlan};
+use crate::event::Event;
 use crate::outcome::ReplicaList;
 use crate::unsupported;
 
@@ -52,8 +53,10 @@ pub(crate) fn attempt(id: &ObjectId, resource: &Resource, default_mtu: u16, boar
         .into_iter()
         .filter(|(_, addresses)| !addresses.is_empty())
         .map(|(path, addresses)| ReplicaList { path, addresses });
+    let warning = |message| Event::warning(id, "ValueIgnored", message);
     Part {
         lists: lists.collect(),
+        warnings: ignored(resource).into_iter().map(warning).collect(),
         vlan: Some(Vlan { id: id.clone(), resource: resource.clone(), spec }),
         ..Part::default()
     }
@@ -62,13 +65,14 @@ pub(crate) fn attempt(id: &ObjectId, resource: &Resource, default_mtu: u16, boar
 /// Self IPs of one family: usable, in one subnet, used nowhere else.
 fn self_ips(list: &[IpAddr], prefix: u8, at: &Path, board: &Board, out: &mut Vec<Problem>) {
     let subnet = list.first().and_then(|first| IpNet::new(*first, prefix).ok());
+    let subnet = subnet.map(|subnet| subnet.trunc());
     for (index, own) in list.iter().enumerate() {
         let at = at.index(index);
-        address::check(*own, &at, out);
+        address::check_in(*own, subnet, &at, out);
         if let Some(subnet) = subnet
             && !subnet.contains(own)
         {
-            let problem = format!("{own} is outside {}, the subnet of the first", subnet.trunc());
+            let problem = format!("{own} is outside {subnet}, the subnet of the first");
             let fix = "put the self IPs of a list in one subnet";
             out.push(Problem::invalid(&at, "R-VL-1", problem, fix));
         }
@@ -76,6 +80,39 @@ fn self_ips(list: &[IpAddr], prefix: u8, at: &Path, board: &Board, out: &mut Vec
             out.push(taken(*own, owner, &at));
         }
     }
+    if let Some(subnet) = subnet
+        && let Some((theirs, owner)) = board.overlapping(subnet)
+    {
+        // Which link a host of both is on could not be told.
+        let problem = if subnet == theirs {
+            format!("{subnet} is already used by {owner}")
+        } else {
+            format!("{subnet} overlaps {theirs}, which is used by {owner}")
+        };
+        let conflict =
+            Problem::invalid(at, "R-VL-1", problem, "give each F5SPKVlan a subnet of its own");
+        out.push(conflict.because(Reason::AddressConflict));
+    }
+}
+
+/// What is given without what it is for.
+fn ignored(resource: &Resource) -> Vec<String> {
+    let lengths = [
+        ("prefixlen_v4", resource.prefixlen_v4, resource.selfip_v4s.is_empty(), "selfip_v4s"),
+        ("prefixlen_v6", resource.prefixlen_v6, resource.selfip_v6s.is_empty(), "selfip_v6s"),
+    ];
+    let lengths = lengths.into_iter().filter_map(|(field, length, unused, list)| {
+        let length = length.filter(|_| unused)?;
+        Some(format!("spec.{field}: {length} has no effect without {list}"))
+    });
+    let services = resource.allowed_services.iter().flatten().enumerate();
+    let ports = services.filter_map(|(index, service)| {
+        let port = service.port.port();
+        let unused = service.protocol == ServiceProtocol::Icmp && port != 0;
+        let at = Path::of("spec.allowed_services").index(index).field("port");
+        unused.then(|| format!("{at}: {port} has no effect with protocol icmp"))
+    });
+    lengths.chain(ports).collect()
 }
 
 /// `address` already belongs to `owner`.

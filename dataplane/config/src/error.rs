@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use tmm_wire::Protocol;
 
 /// One defect of a [`crate::Spec`].
@@ -72,7 +73,7 @@ pub enum SpecProblem {
         /// The VLAN that has it.
         owner: String,
     },
-    /// An address that no host may have.
+    /// An address that no host, or no host of the subnet, may have.
     #[error("{address} is not a host's address")]
     NotUnicast {
         /// The address.
@@ -83,6 +84,16 @@ pub enum SpecProblem {
     AddressTaken {
         /// The address.
         address: IpAddr,
+        /// The path of its owner.
+        owner: String,
+    },
+    /// Self IPs of two VLANs lie in one subnet, so on-link hosts of it are on either.
+    #[error("{subnet} overlaps {other} of {owner}")]
+    SubnetTaken {
+        /// The subnet.
+        subnet: IpNet,
+        /// The subnet that was there before.
+        other: IpNet,
         /// The path of its owner.
         owner: String,
     },
@@ -152,6 +163,7 @@ impl SpecProblem {
             Self::TagTaken { .. } => "tag_taken",
             Self::NotUnicast { .. } => "not_unicast",
             Self::AddressTaken { .. } => "address_taken",
+            Self::SubnetTaken { .. } => "subnet_taken",
             Self::OtherSubnet { .. } => "other_subnet",
             Self::HostBits => "host_bits",
             Self::Family { .. } => "family",

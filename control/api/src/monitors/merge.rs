@@ -184,7 +184,10 @@ impl<T: Item> List<'_, T> {
     fn without_effect(&self, out: &mut Vec<Path>) {
         for (index, item) in self.items.iter().enumerate() {
             let (at, keys) = (self.at.index(index), item.keys());
+            // An echo has no port.
+            let port = keys.port.filter(|_| self.kind == MonitorKind::Icmp).map(drop);
             for (set, name) in [
+                (port, "port"),
                 (keys.username, "username"),
                 (keys.password, "password"),
                 (keys.serverssl, "serversslProfileName"),

@@ -95,4 +95,9 @@ fn keys_without_effect_are_named() {
     let paths: Vec<_> = paths.iter().map(Path::as_str).collect();
     let tcp = ["tcp[0].username", "tcp[0].password", "tcp[1].serversslProfileName"];
     assert_eq!(paths, tcp.map(|path| format!("monitors.{path}")));
+
+    let item = MonitorItem { port: Some(7), ..MonitorItem::default() };
+    let monitors = TcpMonitors { tcp: vec![item.clone()], icmp: vec![item] };
+    let paths = monitors.without_effect(&Path::of("monitors"));
+    assert_eq!(paths, [Path::of("monitors.icmp[0].port")]);
 }

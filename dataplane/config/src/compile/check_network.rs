@@ -22,7 +22,7 @@ pub(super) fn vlans(errors: &mut Errors, spec: &Spec) -> HashMap<IpAddr, String>
     errors.names("vlans", spec.vlans.iter().map(|vlan| vlan.id.as_str()));
     let mut names = HashMap::new();
     let mut tags: HashMap<(&str, u16), &str> = HashMap::new();
-    let mut owners = HashMap::new();
+    let mut owners = Owners::default();
     for vlan in &spec.vlans {
         let path = format!("vlans[{}]", vlan.id);
         if vlan.name.is_empty() {
@@ -44,7 +44,14 @@ pub(super) fn vlans(errors: &mut Errors, spec: &Spec) -> HashMap<IpAddr, String>
             errors.range(format!("{path}.prefixV6"), vlan.prefix_v6, 1, 128);
         }
     }
-    owners
+    owners.addresses
+}
+
+/// What self IPs took so far, with the paths that took it.
+#[derive(Default)]
+struct Owners {
+    addresses: HashMap<IpAddr, String>,
+    subnets: Vec<(IpNet, String)>,
 }
 
 fn interfaces<'a>(
@@ -75,25 +82,38 @@ fn self_ips(
     path: &str,
     addresses: &[IpAddr],
     length: u8,
-    owners: &mut HashMap<IpAddr, String>,
+    owners: &mut Owners,
 ) {
     // A length out of range is told of once, not for each address.
     let subnet = addresses.first().and_then(|&first| IpNet::new(first, length).ok());
     let subnet = subnet.map(|subnet| subnet.trunc());
     for &address in addresses {
-        if !is_host(address) {
+        if !is_host(address) || subnet.is_some_and(|subnet| is_reserved(address, subnet)) {
             errors.add(path, SpecProblem::NotUnicast { address });
         }
         if subnet.is_some_and(|subnet| !subnet.contains(&address)) {
             errors.add(path, SpecProblem::OtherSubnet { address });
         }
-        if let Some(owner) = owners.get(&address) {
+        if let Some(owner) = owners.addresses.get(&address) {
             let owner = owner.clone();
             errors.add(path, SpecProblem::AddressTaken { address, owner });
         } else {
-            owners.insert(address, path.to_owned());
+            owners.addresses.insert(address, path.to_owned());
         }
     }
+    if let Some(subnet) = subnet {
+        own_subnet(errors, path, subnet, owners);
+    }
+}
+
+/// Checks that a subnet shares no address with one of another VLAN.
+fn own_subnet(errors: &mut Errors, path: &str, subnet: IpNet, owners: &mut Owners) {
+    let shares = |other: &IpNet| other.contains(&subnet) || subnet.contains(other);
+    if let Some((other, owner)) = owners.subnets.iter().find(|(other, _)| shares(other)) {
+        let (other, owner) = (*other, owner.clone());
+        errors.add(path, SpecProblem::SubnetTaken { subnet, other, owner });
+    }
+    owners.subnets.push((subnet, path.to_owned()));
 }
 
 /// Checks the routes.
@@ -141,4 +161,13 @@ pub(super) fn is_host(address: IpAddr) -> bool {
                 && address.to_ipv4_mapped().is_none()
         }
     }
+}
+
+/// Whether the subnet keeps the address for other than a host: network and broadcast in IPv4, the
+/// routers' anycast address in IPv6 (RFC 4291 §2.6.1); none in subnets of one or two addresses
+/// (RFC 3021, RFC 6164).
+fn is_reserved(address: IpAddr, subnet: IpNet) -> bool {
+    let first = address == subnet.network();
+    let last = address.is_ipv4() && address == subnet.broadcast();
+    subnet.prefix_len() + 1 < subnet.max_prefix_len() && (first || last)
 }

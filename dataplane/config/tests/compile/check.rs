@@ -61,6 +61,7 @@ fn snapshot_with_many_defects_lists_them_all() {
             path("vlans[third].selfV4", "address_taken"),
             path("vlans[third].selfV4", "other_subnet"),
             path("vlans[third].selfV4", "other_subnet"),
+            path("vlans[third].selfV4", "subnet_taken"),
             path("vlans[third].prefixV6", "out_of_range"),
             path("vlans[external].name", "duplicate"),
             path("vlans[external].tag", "out_of_range"),
@@ -109,6 +110,45 @@ fn invalid_object_refuses_the_snapshot_whole_and_the_old_configuration_runs_on()
     for listener in running.listeners() {
         assert_eq!(next.listener(listener.slot), Some(listener));
     }
+}
+
+/// The ends of a subnet are no host's (crds.md §3.3), unless it has two addresses or one.
+#[test]
+fn self_ip_is_no_network_broadcast_or_anycast_address_of_its_subnet() {
+    let with = |v4: &str, v4_length, v6: &str, v6_length| {
+        let mut spec = Spec { generation: 1, ..Spec::default() };
+        let mut one = vlan("one", 1, 100, 1);
+        (one.self_v4, one.prefix_v4) = (vec![v4.parse().unwrap()], v4_length);
+        (one.self_v6, one.prefix_v6) = (vec![v6.parse().unwrap()], v6_length);
+        spec.vlans.push(one);
+        Config::compile(None, &spec, &facts()).map(|_| ()).map_err(|errors| errors.len())
+    };
+    assert_eq!(with("10.1.0.1", 24, "2001:db8::1", 64), Ok(()));
+    assert_eq!(with("10.1.0.255", 24, "2001:db8::", 64), Err(2));
+    assert_eq!(with("10.1.0.0", 24, "2001:db8::ffff", 112), Err(1));
+    assert_eq!(with("10.1.0.3", 30, "2001:db8::4", 126), Err(2));
+    assert_eq!(with("10.1.0.0", 31, "2001:db8::", 127), Ok(()));
+    assert_eq!(with("10.1.0.1", 31, "2001:db8::1", 127), Ok(()));
+    assert_eq!(with("10.1.0.0", 32, "2001:db8::", 128), Ok(()));
+}
+
+/// Self IPs of two VLANs in one subnet would make it on-link twice (crds.md §14 R-VL-1).
+#[test]
+fn subnets_of_two_vlans_that_overlap_are_refused() {
+    let mut spec = Spec { generation: 1, ..Spec::default() };
+    spec.vlans = vec![vlan("a", 1, 100, 1), vlan("b", 1, 200, 2)];
+    compile(None, &spec);
+    spec.vlans[1].self_v4 = vec![[10, 1, 0, 9].into()];
+    assert_eq!(refused(&spec), [path("vlans[b].selfV4", "subnet_taken")]);
+    spec.vlans[1].prefix_v4 = 32;
+    spec.vlans[1].prefix_v6 = 32;
+    assert_eq!(
+        refused(&spec),
+        [path("vlans[b].selfV4", "subnet_taken"), path("vlans[b].selfV6", "subnet_taken")]
+    );
+    spec.vlans[1].self_v4.clear();
+    spec.vlans[1].self_v6.clear();
+    compile(None, &spec);
 }
 
 #[test]
