@@ -2,6 +2,7 @@
 
 mod cases;
 mod names;
+mod numbered;
 mod order;
 mod random;
 mod replicas;

@@ -83,16 +83,32 @@ metadata: {name: web, namespace: demo}
 service: {name: web, port: 80}
 spec: {destinationAddress: 192.0.2.10, destinationPort: 80}
 ";
-    let first = plan(&inputs(text));
-    let mut again = inputs(text);
-    again.memory = first.memory.clone();
-    let second = plan(&again);
-    let said = |before: &spk_plan::Plan, after: &spk_plan::Plan| {
-        let events = spk_plan::Event::between(before, after);
-        events.iter().filter(|event| event.reason == "ValueIgnored").count()
-    };
-    assert_eq!(said(&spk_plan::Plan::default(), &first), 1);
-    assert_eq!(said(&first, &second), 0);
+    let written_again = text.replace("namespace: demo}", "namespace: demo, generation: 2}");
+    let edited = written_again.replace("Port: 80}", "Port: 80, idleTimeout: 9}");
+    let named = edited.replace("idleTimeout: 9", "synCookies: {mode: AUTO}");
+    let off = edited.replace("idleTimeout: 9", "synCookies: {mode: \"OFF\"}");
     let message = "spec.synCookies.mode: AUTO acts as OFF; the SYN cookie comes with step engine";
-    assert_eq!(first.warnings[0].message, message);
+    let mut before = spk_plan::Plan::default();
+    let writes = [
+        (text, 1),
+        (text, 0),
+        (&written_again, 0),
+        (&edited, 0),
+        (&named, 0),
+        (&off, 0),
+        // Asked for anew, it is said anew.
+        (text, 1),
+    ];
+    for (nth, (write, expected)) in writes.into_iter().enumerate() {
+        let mut inputs = inputs(write);
+        inputs.memory = before.memory.clone();
+        let after = plan(&inputs);
+        assert!(after.objects.values().all(|object| object.in_force == InForce::Current));
+        let said = spk_plan::Event::between(&before, &after)
+            .into_iter()
+            .filter(|event| event.reason == "ValueIgnored" && event.message == message)
+            .count();
+        assert_eq!(said, expected, "write {nth}: {write}");
+        before = after;
+    }
 }
