@@ -56,6 +56,9 @@ pub fn iperf(
         Err(error) => return Err(error.into()),
     };
     let report: Value = serde_json::from_str(&text).context("iperf3's report")?;
+    if let Some(error) = report.get("error") {
+        bail!("iperf3: {error}");
+    }
     let end = &report["end"];
     let (sum, sent) = if udp_mbps.is_some() {
         (&end["sum"], &Value::Null)
