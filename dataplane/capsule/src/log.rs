@@ -55,6 +55,13 @@ pub(crate) fn capture() {
     unsafe { dpdk_sys::dpdk_sys_log_to(Some(keep), std::ptr::null_mut()) };
 }
 
+/// Keeps a line of our own among DPDK's.
+pub(crate) fn note(line: &str) {
+    if let Ok(mut log) = LOG.lock() {
+        log.write(format!("{line}\n").as_bytes());
+    }
+}
+
 /// Takes all kept lines, oldest first.
 pub(crate) fn take() -> Vec<String> {
     LOG.lock().map(|mut log| log.lines.drain(..).collect()).unwrap_or_default()

@@ -91,6 +91,8 @@ pub(crate) struct PortShared {
     name: Arc<str>,
     device: attach::Device,
     running: AtomicBool,
+    /// Whether it ran and was stopped since: what waits in its rings waits still.
+    paused: AtomicBool,
     /// Whether frames wait in a ring that nobody else empties.
     drained: bool,
     /// The receive queues take buffers from here.
@@ -139,7 +141,15 @@ impl fmt::Debug for PortShared {
 
 impl Drop for PortShared {
     fn drop(&mut self) {
-        if *self.running.get_mut() {
+        let mut running = *self.running.get_mut();
+        if self.drained && *self.paused.get_mut() {
+            // A stopped queue gives nothing.
+            // JUSTIFICATION: the device is C's.
+            // SAFETY: the port is open, configured and stopped, and no queue handle is left. A
+            // failure leaves the frames where they are; `Eal::shutdown` tells of them.
+            running = unsafe { dpdk_sys::rte_eth_dev_start(self.id) } == 0;
+        }
+        if running {
             if self.drained {
                 self.drain();
             }
@@ -197,7 +207,8 @@ impl Port {
         self.shared.is_running()
     }
 
-    /// Stops the port; its queues give and take nothing until [`Port::start`].
+    /// Stops the port; its queues give and take nothing until [`Port::start`]. Frames in the rings of
+    /// a ring port wait there.
     ///
     /// # Errors
     ///
@@ -214,6 +225,7 @@ impl Port {
         let code = unsafe { dpdk_sys::rte_eth_dev_stop(self.shared.id) };
         self.check(Operation::Stop, code, mark)?;
         self.shared.running.store(false, Ordering::Release);
+        self.shared.paused.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -232,6 +244,7 @@ impl Port {
         // SAFETY: the port is open and configured, and all its queues are borrowed here.
         let code = unsafe { dpdk_sys::rte_eth_dev_start(self.shared.id) };
         self.check(Operation::Start, code, mark)?;
+        self.shared.paused.store(false, Ordering::Release);
         self.shared.running.store(true, Ordering::Release);
         Ok(())
     }

@@ -97,6 +97,38 @@ fn stopped_port_moves_nothing_until_it_is_started_again() {
     assert_eq!(burst[0].data(), b"early");
 }
 
+/// A port that was stopped gives back what waits in its ring when it is dropped, as one that runs
+/// does, so that the environment can end.
+#[test]
+fn stopped_port_gives_back_what_waits_in_its_ring_when_it_is_dropped() {
+    let eal = start(&[PortKind::RingLoopback]);
+    let mut pool = Pool::new(&eal, &PoolSpec::new("frames", 255)).unwrap();
+    let loopback = PortSpec::new("1.1", PortKind::RingLoopback);
+    // The second round shows that the name is free again.
+    for _ in 0..2 {
+        let (port, mut queues) = Port::configure(&eal, &loopback, &pool).unwrap();
+        let mut burst: Vec<_> = (0..40_u8).map(|mark| fill(&mut pool, &[mark])).collect();
+        assert_eq!(queues.tx[0].tx_burst(&mut burst), 40);
+        port.stop(&mut queues).unwrap();
+        assert_eq!(pool.in_use(), 40);
+        drop((port, queues));
+        assert_eq!(pool.in_use(), 0);
+    }
+
+    let a = PortSpec::new("1.2", pair(RingEnd::A));
+    let (a, mut at_a) = Port::configure(&eal, &a, &pool).unwrap();
+    let b = PortSpec::new("1.3", pair(RingEnd::B));
+    let (b, mut at_b) = Port::configure(&eal, &b, &pool).unwrap();
+    let mut burst: Vec<_> = (0..40_u8).map(|mark| fill(&mut pool, &[mark])).collect();
+    b.stop(&mut at_b).unwrap();
+    // Only B is stopped: A goes on filling B's ring.
+    assert_eq!(at_a.tx[0].tx_burst(&mut burst), 40);
+    drop((b, at_b));
+    assert_eq!(pool.in_use(), 0);
+    drop((a, at_a, pool));
+    eal.shutdown().map_err(|(_, error)| error).unwrap();
+}
+
 /// An empty pool gives none and panics nowhere; a dropped frame can be had again.
 #[test]
 fn exhausted_pool_gives_none_until_a_frame_is_dropped() {

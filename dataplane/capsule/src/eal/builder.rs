@@ -171,7 +171,8 @@ impl EalBuilder {
 
     /// Starts the environment, once a process. Takes 0.1 to 0.5 s, most of it for loading drivers.
     ///
-    /// The calling thread keeps its CPU affinity.
+    /// The calling thread keeps its CPU affinity; should the kernel refuse to give it back,
+    /// [`Eal::take_log`] says so.
     ///
     /// # Errors
     ///
@@ -201,9 +202,14 @@ impl EalBuilder {
         // call is the first and only one of this process (STARTED).
         let used = unsafe { dpdk_sys::rte_eal_init(words.len() as i32, pointers.as_mut_ptr()) };
         let number = errno();
-        affinity.apply()?;
+        let restored = affinity.apply();
         if used < 0 {
             return Err(self.failure(number, line, log::since(mark)));
+        }
+        // The environment runs and cannot be started again, so its handle must not be lost for
+        // this: the caller stays on the main core, which is slow and not wrong.
+        if let Err(error) = restored {
+            log::note(&format!("the thread stays on DPDK's main core: {error}"));
         }
         // DPDK makes this directory and, without shared configuration, puts nothing into it. A
         // failure leaves an empty directory.

@@ -18,25 +18,22 @@ use crate::{Capabilities, Pool, log};
 
 /// An attached device, to be detached once.
 #[derive(Debug)]
-pub(super) enum Device {
-    /// On DPDK's virtual bus, by this name.
-    Virtual(CString),
-    /// A PCI function: it stays probed until the environment ends.
-    Function,
+pub(super) struct Device {
+    /// DPDK's name of its bus.
+    bus: &'static CStr,
+    /// Its name there.
+    name: CString,
 }
 
 impl Device {
-    /// Takes a closed device off its bus.
+    /// Takes a closed device off its bus, so that its name can be attached again. A PCI function
+    /// too: closing its port leaves the function probed without one, and no later look would find
+    /// a port on it.
     pub(super) fn detach(&self) {
-        match self {
-            Self::Virtual(name) => {
-                // JUSTIFICATION: the device list is C's.
-                // SAFETY: both are C strings; the port is closed, so nobody uses the device. A
-                // failure leaves an unused entry in a list.
-                unsafe { dpdk_sys::rte_eal_hotplug_remove(VIRTUAL_BUS.as_ptr(), name.as_ptr()) };
-            }
-            Self::Function => {}
-        }
+        // JUSTIFICATION: the device list is C's.
+        // SAFETY: both are C strings; the port is closed, so nobody uses the device. A failure
+        // leaves an unused entry in a list.
+        unsafe { dpdk_sys::rte_eal_hotplug_remove(self.bus.as_ptr(), self.name.as_ptr()) };
     }
 }
 
@@ -61,6 +58,7 @@ pub(super) fn configure(
         name: spec.name.as_str().into(),
         device,
         running: AtomicBool::new(false),
+        paused: AtomicBool::new(false),
         drained: matches!(spec.kind, PortKind::RingLoopback | PortKind::RingPair { .. }),
         _pool: pool.clone(),
         _eal: Arc::clone(eal.shared()),
@@ -158,7 +156,13 @@ impl Setup<'_> {
         let arguments = CString::new(arguments).unwrap_or_default();
         match kind {
             PortKind::Pci { address } => {
-                let id = self.find(&name).ok_or_else(|| {
+                // The start of the environment probed it, unless a port had it and was dropped, or it
+                // was bound since.
+                let found = self.find(&name).or_else(|| {
+                    self.hotplug(PCI_BUS, &name, c"");
+                    self.find(&name)
+                });
+                let id = found.ok_or_else(|| {
                     let link = format!("/sys/bus/pci/devices/{address}/driver");
                     let driver = fs::read_link(link).ok();
                     let driver = driver.as_deref().and_then(Path::file_name);
@@ -169,11 +173,11 @@ impl Setup<'_> {
                         cause: log::since(0),
                     }
                 })?;
-                Ok((id, Device::Function))
+                Ok((id, Device { bus: PCI_BUS, name }))
             }
             PortKind::RingPair { pair, end } => {
                 let id = self.attach_rings(pair, *end)?;
-                Ok((id, Device::Virtual(name)))
+                Ok((id, Device { bus: VIRTUAL_BUS, name }))
             }
             PortKind::AfXdp { .. }
             | PortKind::AfPacket { .. }
@@ -184,18 +188,10 @@ impl Setup<'_> {
             | PortKind::Null { .. }
             | PortKind::Pcap { .. }
             | PortKind::VirtioUser { .. } => {
-                // JUSTIFICATION: the device list is C's.
-                // SAFETY: three C strings that live through the call; the environment runs.
-                let code = unsafe {
-                    dpdk_sys::rte_eal_hotplug_add(
-                        VIRTUAL_BUS.as_ptr(),
-                        name.as_ptr(),
-                        arguments.as_ptr(),
-                    )
-                };
+                let code = self.hotplug(VIRTUAL_BUS, &name, &arguments);
                 self.check(Operation::Attach, code)?;
                 let found = self.find(&name);
-                let device = Device::Virtual(name);
+                let device = Device { bus: VIRTUAL_BUS, name };
                 match found {
                     Some(id) => Ok((id, device)),
                     None => {
@@ -205,6 +201,13 @@ impl Setup<'_> {
                 }
             }
         }
+    }
+
+    /// Puts a device on its bus and has it probed; 0 or a negative errno.
+    fn hotplug(&self, bus: &CStr, name: &CStr, arguments: &CStr) -> i32 {
+        // JUSTIFICATION: the device list is C's.
+        // SAFETY: three C strings that live through the call; the environment runs.
+        unsafe { dpdk_sys::rte_eal_hotplug_add(bus.as_ptr(), name.as_ptr(), arguments.as_ptr()) }
     }
 
     /// Makes one end of a pair of rings a port.
@@ -458,6 +461,8 @@ fn text(raw: *const std::ffi::c_char) -> String {
 
 /// DPDK's bus of virtual devices.
 const VIRTUAL_BUS: &CStr = c"vdev";
+/// Its bus of PCI functions.
+const PCI_BUS: &CStr = c"pci";
 /// RING_F_SP_ENQ | RING_F_SC_DEQ.
 const SINGLE_USERS: u32 = 1 | 2;
 /// Ethernet header and FCS, as DPDK counts a frame around its MTU.
