@@ -291,6 +291,22 @@ impl PortKind {
         }
     }
 
+    /// Whether the process at the other end maps this one's packet memory.
+    pub(crate) const fn maps_memory(&self) -> bool {
+        match self {
+            Self::VirtioUser { .. } | Self::MemifClient { .. } => true,
+            Self::Pci { .. }
+            | Self::AfXdp { .. }
+            | Self::AfPacket { .. }
+            | Self::Tap { .. }
+            | Self::Memif { .. }
+            | Self::RingLoopback
+            | Self::RingPair { .. }
+            | Self::Null { .. }
+            | Self::Pcap { .. } => false,
+        }
+    }
+
     /// Libraries of the drivers that the kind needs.
     pub(crate) const fn drivers(&self) -> &'static [&'static str] {
         match self {

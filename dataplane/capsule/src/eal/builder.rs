@@ -32,6 +32,8 @@ pub struct EalBuilder {
     drivers: Vec<String>,
     driver_directory: Option<PathBuf>,
     pci: Vec<PciAddress>,
+    /// Whether a peer maps the packet memory.
+    mapped: bool,
     extra: Vec<String>,
 }
 
@@ -46,6 +48,7 @@ impl Default for EalBuilder {
             drivers: Vec::new(),
             driver_directory: None,
             pci: Vec::new(),
+            mapped: false,
             extra: Vec::new(),
         }
     }
@@ -82,13 +85,15 @@ impl EalBuilder {
     }
 
     /// Loads the driver of a port that [`crate::Port::configure`] will be asked for; a PCI function
-    /// is put on the allow-list.
+    /// is put on the allow-list. A virtio-user port or memif client needs [`Memory::InMemory`] or
+    /// [`Memory::NoHuge`]: its peer maps the packet memory, and takes few pieces of it.
     #[must_use]
     pub fn port(mut self, kind: &PortKind) -> Self {
         self.drivers.extend(kind.drivers().iter().map(|driver| (*driver).to_owned()));
         if let PortKind::Pci { address } = kind {
             self.pci.push(address.clone());
         }
+        self.mapped |= kind.maps_memory();
         self
     }
 
@@ -141,7 +146,12 @@ impl EalBuilder {
         // No socket or file for other processes, so that a crash leaves none.
         list.extend(["--no-telemetry", "--no-shconf"].map(str::to_owned));
         match self.memory {
-            Memory::InMemory => list.push("--in-memory".to_owned()),
+            Memory::InMemory => {
+                list.push("--in-memory".to_owned());
+                // A vhost process maps 8 pieces at most (VHOST_MEMORY_MAX_NREGIONS); each page would
+                // be one, and the port would come up and carry nothing.
+                list.extend(self.mapped.then(|| "--single-file-segments".to_owned()));
+            }
             Memory::HugeFiles => list.push("--huge-unlink=always".to_owned()),
             Memory::NoHuge => list.push("--no-huge".to_owned()),
         }

@@ -29,7 +29,8 @@ fn builder(kinds: &[PortKind]) -> capsule::EalBuilder {
     kinds.iter().fold(Eal::builder().memory_mib(64), capsule::EalBuilder::port)
 }
 
-fn free_huge() -> bool {
+/// Whether the machine has hugepages for one test.
+pub fn free_huge() -> bool {
     let path = "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages";
     let free = std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u32>().ok());
     free.is_some_and(|pages| pages >= 64)
