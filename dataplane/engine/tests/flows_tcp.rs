@@ -198,6 +198,38 @@ fn flow_goes_five_seconds_after_both_fins_are_acknowledged() {
 }
 
 #[test]
+fn half_closed_flow_lives_while_the_other_side_sends() {
+    for client_closes in [false, true] {
+        let mut rig = rig_of(&one_listener(|_, _| {}));
+        establish(&mut rig);
+        // (sequence, acknowledgement) of who closes and of who goes on.
+        let send = |rig: &mut Rig, closer: bool, segment: Tcp<'_>| {
+            let seen = if closer == client_closes {
+                from_client(rig, segment)
+            } else {
+                from_member(rig, segment)
+            };
+            assert_eq!(seen.len(), 1, "{segment:?}");
+        };
+        let (own, theirs) = if client_closes { (1001, 5001) } else { (5001, 1001) };
+        send(&mut rig, true, seg(FIN | ACK, own, theirs));
+        send(&mut rig, false, seg(ACK, theirs, own + 1));
+        for at in 0..10 {
+            rig.pass(1000);
+            send(&mut rig, false, Tcp { payload: b"x", ..seg(ACK, theirs + at, own + 1) });
+            send(&mut rig, true, seg(ACK, own + 1, theirs + at + 1));
+        }
+        assert_eq!(rig.worker.flows().len(), 1);
+        send(&mut rig, false, seg(FIN | ACK, theirs + 10, own + 1));
+        send(&mut rig, true, seg(ACK, own + 1, theirs + 11));
+        rig.pass(4_900);
+        assert_eq!(rig.worker.flows().len(), 1);
+        rig.pass(1_100);
+        assert_eq!(rig.worker.flows().len(), 0);
+    }
+}
+
+#[test]
 fn closed_tuple_is_opened_anew_by_a_syn() {
     let mut rig = rig_of(&one_listener(|spec, at| {
         spec.pools[at].members.push(spec::member("10.2.0.12:8080"));

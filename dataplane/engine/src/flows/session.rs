@@ -192,7 +192,7 @@ pub struct Hot<A> {
     /// TCP: for each direction the binary logarithm of the window last advertised, unscaled; the
     /// forward direction's in the low half.
     pub windows: u8,
-    /// State of the tracker (`tcp::State`, `sctp::State`).
+    /// State of the tracker (`tcp::State` and the window scale in the high half, `sctp::State`).
     pub state: u8,
 }
 
@@ -274,8 +274,8 @@ pub struct Cold {
     pub owner: u32,
     /// Slot of the member.
     pub member: u32,
-    /// TCP: sequence number after the FIN of each direction. SCTP: tag that a restarting or
-    /// colliding end offered and the other has not yet answered.
+    /// TCP: sequence number after the FIN of each direction. SCTP: tags that a
+    /// restarting or colliding end offers for packets of each direction.
     pub pending: [u32; 2],
     /// Epoch of the listener or egress that the session was last checked against.
     pub epoch: u32,

@@ -2,11 +2,13 @@
 //!
 //! Follows the handshake, both FINs and resets of a connection that passes by; ends no connection
 //! itself. Of an established one only the last acknowledgement and window of each direction are
-//! kept, in the hot line, so that a reset can be judged and an acceptable one be made. Sequence
-//! numbers of data are not checked: that is the ends' business.
+//! kept, in the hot line, so that a FIN and a reset can be judged and an acceptable reset be made.
+//! An acknowledgement counts only if it lies within the largest window of the last one, so that who
+//! sees nothing of the connection cannot move it. Sequence numbers of data are not checked: that is
+//! the ends' business.
 //!
 //! Sources: crds.md §6 (Behaviour 1 to 6), RFC 9293 §3.5.2, §3.5.3, §3.10.7, RFC 7323 §2.2,
-//! RFC 5961 §3.
+//! RFC 5961 §3, §5.
 
 use super::session::{Addresses, Cold, Hot, flag};
 
@@ -41,10 +43,10 @@ pub enum State {
 }
 
 impl State {
-    /// The state stored as `raw`.
+    /// The state stored in `raw`, beside what [`observe`] needs.
     #[must_use]
     pub const fn from_raw(raw: u8) -> Self {
-        match raw {
+        match raw & STATE {
             0 => Self::SynSent,
             1 => Self::SynReceived,
             2 => Self::Established,
@@ -186,7 +188,7 @@ impl Track {
 
     /// Writes it into a session.
     pub fn store<A: Addresses>(&self, hot: &mut Hot<A>, cold: &mut Cold) {
-        hot.state = self.state as u8;
+        hot.state = self.state as u8 | self.largest_shift() << SHIFT_AT;
         hot.marks = self.acks;
         hot.windows = self.windows;
         hot.set(flag::FAST, self.state == State::Established && !hot.has(flag::BLOCKED));
@@ -208,10 +210,8 @@ impl Track {
         match self.state {
             State::SynSent => {}
             State::SynReceived => {
-                let answers = side == 0
-                    && segment.has(bits::ACK)
-                    && is_at_or_after(segment.ack, self.acks[0]);
-                if answers {
+                let answers = is_at_or_after(segment.ack, self.acks[0]);
+                if side == 0 && answers && self.takes(side, segment) {
                     self.state = State::Established;
                     self.note(side, segment);
                     self.fin(side, segment);
@@ -263,7 +263,7 @@ impl Track {
     }
 
     fn note(&mut self, side: usize, segment: &Segment) {
-        if segment.has(bits::ACK) {
+        if self.takes(side, segment) {
             self.acks[side] = segment.ack;
             self.note_window(side, segment.window);
             let other = 1 - side;
@@ -277,10 +277,17 @@ impl Track {
         }
     }
 
+    /// Whether `segment` acknowledges what the other side may have sent.
+    const fn takes(&self, side: usize, segment: &Segment) -> bool {
+        segment.has(bits::ACK) && is_near(segment.ack, self.acks[side], self.largest_shift())
+    }
+
     fn fin(&mut self, side: usize, segment: &Segment) {
-        if segment.has(bits::FIN) {
+        let last = segment.next_seq().wrapping_sub(1);
+        if segment.has(bits::FIN) && self.is_in_window(side, last) {
             self.fins[side] = segment.next_seq();
-            self.detail |= FIN_SEEN << side;
+            // Its number is not acknowledged yet, else it were not in the window.
+            self.detail = self.detail & !(FIN_ACKED << side) | FIN_SEEN << side;
             if self.state == State::Established {
                 self.state = State::Closing;
             }
@@ -294,8 +301,13 @@ impl Track {
             // The client takes it if its SYN is acknowledged.
             return segment.has(bits::ACK) && self.acknowledges_syn(segment);
         }
+        self.is_in_window(side, segment.seq)
+    }
+
+    /// Whether the other end waits for the sequence number `seq` of `side`.
+    fn is_in_window(&self, side: usize, seq: u32) -> bool {
         let other = 1 - side;
-        segment.seq.wrapping_sub(self.acks[other]) < self.window(other)
+        seq.wrapping_sub(self.acks[other]) < self.window(other)
     }
 
     /// Whether an answer to the first SYN acknowledges it, and perhaps data that it had.
@@ -307,8 +319,21 @@ impl Track {
     #[must_use]
     pub fn window(&self, side: usize) -> u32 {
         let log = self.windows >> (side * 4) & 0xf;
-        let scale = if self.detail & SCALED != 0 { self.scale[side].min(14) } else { 0 };
-        2_u32 << log << scale
+        2_u32 << log << self.shift(side)
+    }
+
+    /// The shift of the windows of `side` (RFC 7323 §2.2).
+    const fn shift(&self, side: usize) -> u8 {
+        match self.scale[side] {
+            _ if self.detail & SCALED == 0 => 0,
+            shift @ 0..=14 => shift,
+            _ => 14,
+        }
+    }
+
+    const fn largest_shift(&self) -> u8 {
+        let [a, b] = [self.shift(0), self.shift(1)];
+        if a > b { a } else { b }
     }
 
     fn note_window(&mut self, side: usize, window: u16) {
@@ -320,10 +345,21 @@ impl Track {
 #[inline(always)]
 pub fn observe<A>(hot: &mut Hot<A>, reply: bool, data: &[u8], l4: usize) {
     let Some(header) = data.get(l4..).and_then(|rest| rest.first_chunk::<16>()) else { return };
-    hot.marks[usize::from(reply)] =
-        u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
-    let window = u16::from_be_bytes([header[14], header[15]]);
-    hot.windows = with_window(hot.windows, usize::from(reply), window);
+    let ack = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
+    let mark = &mut hot.marks[usize::from(reply)];
+    if is_near(ack, *mark, hot.state >> SHIFT_AT) {
+        *mark = ack;
+        let window = u16::from_be_bytes([header[14], header[15]]);
+        hot.windows = with_window(hot.windows, usize::from(reply), window);
+    }
+}
+
+/// Whether `ack` lies within the largest window, shifted by `shift`, of `last` (RFC 5961 §5.2). On
+/// both sides: a forged one that hits lasts to the next true one.
+#[inline(always)]
+const fn is_near(ack: u32, last: u32, shift: u8) -> bool {
+    let reach = 1_u32 << (16 + (shift & 15));
+    ack.wrapping_sub(last).wrapping_add(reach) <= reach << 1
 }
 
 #[inline(always)]
@@ -356,6 +392,10 @@ fn scale_option(mut options: &[u8]) -> Option<u8> {
 pub const CLOSED_SECONDS: u32 = 5;
 
 const NO_SCALE: u8 = u8::MAX;
+
+/// Parts of a session's state byte: the state, and the larger window scale of both sides.
+const STATE: u8 = 0xf;
+const SHIFT_AT: u32 = 4;
 
 #[cfg(test)]
 mod tests;

@@ -94,6 +94,62 @@ fn both_fins_must_be_acknowledged_in_whatever_order() {
 }
 
 #[test]
+fn fin_counts_within_the_window_alone_and_a_later_one_must_be_acknowledged_anew() {
+    use bits::{ACK, FIN};
+    let mut start = at(State::Established);
+    let _ = start.step(1, &segment(ACK, 500, 100));
+    let window = start.window(1);
+    for (seq, counts) in [(100, true), (99, false), (100 + window - 1, true), (100 + window, false)]
+    {
+        let mut track = start;
+        let step = track.step(0, &segment(FIN | ACK, seq, 500));
+        assert_eq!(step == Step::Changed, counts, "{seq}");
+    }
+    // Data before the FIN was acknowledged already; the FIN was not.
+    let mut repeated = segment(FIN | ACK, 90, 500);
+    repeated.len = 10;
+    assert_eq!(start.step(0, &repeated), Step::Changed);
+    // The member closes, and acknowledges the client's FIN at 101. A second FIN lies after it.
+    let _ = start.step(1, &segment(FIN | ACK, 500, 101));
+    let _ = start.step(0, &segment(FIN | ACK, 150, 500));
+    let _ = start.step(0, &segment(ACK, 151, 501));
+    assert_eq!(start.state, State::Closing);
+    assert_eq!(start.step(1, &segment(ACK, 501, 151)), Step::Changed);
+    assert_eq!(start.state, State::Closed);
+}
+
+/// The closer look and the hit path take the same acknowledgements.
+#[test]
+fn acknowledgement_counts_within_the_largest_window_of_the_last_one() {
+    for (scales, shift) in [([None, None], 0), ([Some(7), Some(2)], 7), ([Some(14), Some(14)], 14)]
+    {
+        let mut track =
+            Track { scale: scales.map(|s| s.unwrap_or(NO_SCALE)), ..at(State::Established) };
+        track.detail |= if shift > 0 { SCALED } else { 0 };
+        let reach = 65_536_u32 << shift;
+        for (ack, counts) in [
+            (500 + reach, true),
+            (501 + reach, false),
+            (500_u32.wrapping_sub(reach), true),
+            (499_u32.wrapping_sub(reach), false),
+            (500 + (1 << 31), false),
+        ] {
+            let taken = if counts { ack } else { 500 };
+            let (mut hot, mut cold) = (Hot::<u64>::default(), Cold::default());
+            track.store(&mut hot, &mut cold);
+            assert_eq!(Track::load(&hot, &cold), track);
+            let mut header = [0; 20];
+            header[8..12].copy_from_slice(&ack.to_be_bytes());
+            observe(&mut hot, false, &header, 0);
+            assert_eq!(hot.marks, [taken, 100], "{ack:#x} with shift {shift}");
+            let mut near = track;
+            let _ = near.step(0, &segment(bits::ACK, 100, ack));
+            assert_eq!(near.acks, [taken, 100], "{ack:#x} with shift {shift}");
+        }
+    }
+}
+
+#[test]
 fn window_follows_scale_only_if_both_sides_offered_one() {
     for (client, member, factor) in [(Some(7), Some(2), 128), (Some(7), None, 1), (None, None, 1)] {
         let mut syn = segment(bits::SYN, 99, 0);
