@@ -1,10 +1,14 @@
 //! SCTP association tracking by verification tags.
 //!
-//! A session knows the tag that packets of each direction carry. A handshake, be it the first one,
-//! a restart of either end or a collision, offers new tags: INIT and INIT ACK tell the tag towards
-//! their sender, and COOKIE ECHO puts both in force. So a restart rebinds the session and leaves no
-//! other. Packets with a wrong tag are dropped. Associations are found by addresses and ports; as
-//! translated ports differ, clients with equal ports do not meet.
+//! A session knows the tag that packets of each direction carry: of the first handshake, as INIT and
+//! INIT ACK tell them. Any other handshake, a restart of either end or a collision, offers: its INIT
+//! ACK binds a pair of tags, and a COOKIE ECHO that carries the pair's tag puts both in force. So a
+//! restart rebinds the session and leaves no other. Packets with a wrong tag are dropped.
+//! Associations are found by addresses and ports; as translated ports differ, clients with equal
+//! ports do not meet.
+//!
+//! An INIT carries no proof of its sender: what it offers is in force for nothing, and ends nothing.
+//! A forged one can make a restart begin again, no more.
 //!
 //! Addresses that INIT and INIT ACK list are replaced: the first one of the packet's family by the
 //! translated source, any other by padding that receivers skip (RFC 4820 §4), so each side knows
@@ -60,7 +64,8 @@ pub struct Track {
     pub state: State,
     /// The tag in force in packets of each side; 0 before there is one.
     pub tags: [u32; 2],
-    /// The tag that a handshake offers for packets of each side; 0 if none is on.
+    /// The tag that the last handshake but the first offers for packets of each side; 0 before its
+    /// INIT or INIT ACK told it.
     pub offered: [u32; 2],
 }
 
@@ -112,7 +117,7 @@ impl Track {
     /// An association that `init` opens.
     #[must_use]
     pub const fn open(init: &Packet) -> Self {
-        Self { state: State::Opening, tags: [0; 2], offered: [0, init.initiate] }
+        Self { state: State::Opening, tags: [0, init.initiate], offered: [0; 2] }
     }
 
     /// Reads it out of a session.
@@ -134,23 +139,28 @@ impl Track {
         let other = 1 - side;
         let in_force = packet.tag == self.tags[side] && packet.tag != 0;
         let offered = packet.tag == self.offered[side] && packet.tag != 0;
+        let reflects = packet.reflected && packet.tag == self.tags[other] && packet.tag != 0;
         match packet.kind {
             ChunkKind::Init => {
+                // No half of another handshake's pair is left beside it.
+                self.offered[side] = 0;
                 self.offered[other] = packet.initiate;
+                Step::Forward { alive: true }
+            }
+            ChunkKind::InitAck if in_force && self.tags[other] == 0 => {
+                self.tags[other] = packet.initiate;
                 Step::Forward { alive: true }
             }
             ChunkKind::InitAck if offered || in_force => {
+                self.offered[side] = packet.tag;
                 self.offered[other] = packet.initiate;
                 Step::Forward { alive: true }
             }
-            ChunkKind::CookieEcho if offered || in_force => {
-                for (tag, offered) in self.tags.iter_mut().zip(self.offered) {
-                    if offered != 0 {
-                        *tag = offered;
-                    }
-                }
+            ChunkKind::CookieEcho if offered && self.offered[other] != 0 => {
+                self.tags = self.offered;
                 Step::Forward { alive: true }
             }
+            ChunkKind::CookieEcho if in_force => Step::Forward { alive: true },
             ChunkKind::CookieAck if in_force => {
                 self.offered = [0; 2];
                 if self.state == State::Opening {
@@ -159,15 +169,14 @@ impl Track {
                 }
                 Step::Forward { alive: true }
             }
-            ChunkKind::Abort | ChunkKind::ShutdownComplete => {
-                let reflects = packet.reflected
-                    && [self.tags[other], self.offered[other]].contains(&packet.tag);
-                if (!packet.reflected && (in_force || offered)) || reflects {
-                    Step::End
-                } else {
-                    Step::BadTag
-                }
+            // With the T bit the tag is the one that the sender was sent (RFC 9260 §8.5.1).
+            ChunkKind::Abort | ChunkKind::ShutdownComplete
+                if in_force && !packet.reflected || reflects =>
+            {
+                Step::End
             }
+            // A handshake is refused; what is in force goes on (RFC 9260 §5.2.2).
+            ChunkKind::Abort if offered && !packet.reflected => Step::Forward { alive: false },
             // An answer to a cookie that became stale comes before any tag is in force.
             ChunkKind::Error if offered || in_force => Step::Forward { alive: packet.alive },
             ChunkKind::Data
@@ -184,6 +193,8 @@ impl Track {
             ChunkKind::InitAck
             | ChunkKind::CookieEcho
             | ChunkKind::CookieAck
+            | ChunkKind::Abort
+            | ChunkKind::ShutdownComplete
             | ChunkKind::Error
             | ChunkKind::Data
             | ChunkKind::Sack
