@@ -1,7 +1,8 @@
 //! ARP for IPv4 over Ethernet: answers for our addresses, asks for others', learns.
 //!
 //! Answers for the self IP of this replica on the VLAN and for VIPs that this replica owns there.
-//! Learns from requests to us; what else an ARP frame says refreshes an entry and never makes one.
+//! Learns from requests to us; what else an ARP frame says refreshes an entry and never makes one,
+//! and only requests and answers to us confirm one.
 //! Who claims an address of ours is dropped and counted.
 //!
 //! Sources: RFC 826, RFC 5227 §2.4 (defence), crds.md §5.9, §14 rule 1 (CHK-500).
@@ -17,7 +18,7 @@ use tmm_wire::{Header, LinkLayer, MacAddr, PacketBuf, PacketPool, ethernet};
 
 use crate::ctx::Ctx;
 use crate::drop_reason::DropReason;
-use crate::out::NeighbourFact;
+use crate::out::{NeighbourFact, Told};
 
 /// Whether this replica answers for `address` on `vlan`.
 pub(crate) fn is_ours(config: &Config, address: IpAddr, vlan: VlanSlot) -> bool {
@@ -42,8 +43,19 @@ pub(crate) fn receive<P: PacketPool>(
         message.operation() == ArpOperation::Request && is_ours(ctx.config, target, vlan.slot);
     // A probe (RFC 5227 §1.1) has no sender address to learn.
     if !message.sender_ip().is_unspecified() {
-        let fact = NeighbourFact { vlan: vlan.slot, address: sender, mac: message.sender_mac() };
-        ctx.neighbour_told(fact, asks_us && is_connected(vlan, message.sender_ip()));
+        let told = match message.operation() {
+            _ if sender == target => Told::Announced { overrides: true },
+            ArpOperation::Reply if is_ours(ctx.config, target, vlan.slot) => {
+                Told::Answered { overrides: true }
+            }
+            ArpOperation::Reply => Told::Announced { overrides: true },
+            ArpOperation::Request if asks_us && is_connected(vlan, message.sender_ip()) => {
+                Told::Asked
+            }
+            ArpOperation::Request => Told::Mentioned,
+        };
+        let mac = message.sender_mac();
+        ctx.neighbour_told(NeighbourFact { vlan: vlan.slot, address: sender, mac, told });
     }
     ctx.consume(buf);
     if asks_us {

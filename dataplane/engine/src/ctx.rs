@@ -18,7 +18,7 @@ use crate::drop_reason::DropReason;
 use crate::frame::IpFrame;
 use crate::neighbour::{Action, Fate};
 use crate::net::Net;
-use crate::out::{Event, Handed, NeighbourFact, Outbox};
+use crate::out::{Event, Handed, NeighbourFact, Outbox, Told};
 
 /// Everything a stage of one burst needs besides the packet.
 #[derive(Debug)]
@@ -39,8 +39,8 @@ pub struct Ctx<'a, P: PacketPool> {
     pub worker: u16,
     /// How many workers there are.
     pub workers: u16,
-    /// Whether the packet at hand may go to another worker: not if one handed it here.
-    pub may_hand: bool,
+    /// Whether another worker handed the packet at hand here: it was received there.
+    pub is_handed: bool,
 }
 
 impl<P: PacketPool> Ctx<'_, P> {
@@ -96,6 +96,13 @@ impl<P: PacketPool> Ctx<'_, P> {
             None => self.counters.pool_empty += 1,
         }
         buf
+    }
+
+    /// Whether the packet at hand may go to its owner: one that was handed here is there.
+    #[inline]
+    #[must_use]
+    pub const fn may_hand(&self) -> bool {
+        self.workers > 1 && !self.is_handed
     }
 
     /// Whether a packet of `ip_len` bytes may leave by adjacency `id`.
@@ -163,33 +170,52 @@ impl<P: PacketPool> Ctx<'_, P> {
         }
     }
 
-    /// A neighbour told its MAC: what waits for it goes out, other workers learn it. An entry is
-    /// made if `create`; otherwise only a known one is refreshed.
-    pub(crate) fn neighbour_told(&mut self, fact: NeighbourFact, create: bool) {
-        for worker in (0..self.workers).filter(|&worker| worker != self.worker) {
-            if self.out.hand(worker, Handed::Neighbour(fact)).is_err() {
-                self.counters.facts_lost += 1;
+    /// A neighbour told its MAC: what waits for it goes out, and other workers learn what may be
+    /// news to them.
+    pub(crate) fn neighbour_told(&mut self, fact: NeighbourFact) {
+        if self.workers > 1 && self.is_news(&fact) {
+            for worker in (0..self.workers).filter(|&worker| worker != self.worker) {
+                if self.out.hand(worker, Handed::Neighbour(fact)).is_err() {
+                    self.counters.facts_lost += 1;
+                }
             }
         }
-        self.learn(fact, create);
+        self.learn(fact);
+    }
+
+    /// Whether other workers may need `fact`: any answer, as one of them may have asked; else a
+    /// station or a MAC that is new here. Who asks for others is told of only if its MAC changed.
+    fn is_news(&self, fact: &NeighbourFact) -> bool {
+        let id = self.net.adjacencies().find(&AdjacencyKey::NextHop(fact.vlan, fact.address));
+        let known = id.map(|id| self.net.adjacency(id)).filter(|known| known.resolved);
+        match (fact.told, known) {
+            (Told::Answered { .. }, _) => true,
+            (_, Some(known)) => known.destination() != fact.mac,
+            (Told::Asked | Told::Announced { .. }, None) => true,
+            (Told::Mentioned, None) => false,
+        }
     }
 
     /// Takes a neighbour's MAC over into this worker's table.
-    pub(crate) fn learn(&mut self, fact: NeighbourFact, create: bool) {
-        let NeighbourFact { vlan, address, mac } = fact;
+    pub(crate) fn learn(&mut self, fact: NeighbourFact) {
+        let NeighbourFact { vlan, address, mac, told } = fact;
         let key = AdjacencyKey::NextHop(vlan, address);
         let known = self.net.adjacencies().find(&key);
         let id = match known {
             Some(id) => id,
-            None if create => match self.net.adjacency_for_next_hop(self.config, vlan, address) {
-                Ok(id) => id,
-                Err(_) => return,
-            },
+            None if told.creates() => {
+                match self.net.adjacency_for_next_hop(self.config, vlan, address) {
+                    Ok(id) => id,
+                    Err(_) => return,
+                }
+            }
             None => return,
         };
-        let neighbour = self.net.neighbours[usize::from(id.0)];
-        self.net.resolve(self.config, id, mac, self.now);
-        if neighbour.is_gateway && !neighbour.is_alive() {
+        let was_alive = self.net.neighbours[usize::from(id.0)].is_alive();
+        if !self.net.resolve(self.config, id, mac, told, self.now) {
+            return;
+        }
+        if self.net.neighbours[usize::from(id.0)].is_gateway && !was_alive {
             self.fact(Event::Gateway { vlan, address, alive: true });
         }
         while let Some(buf) = self.net.hold.pop(id) {

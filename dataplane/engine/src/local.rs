@@ -48,7 +48,7 @@ pub(crate) fn receive<P: PacketPool>(
     if kind == Kind::NoIcmp && !is_service {
         return ctx.drop(buf, DropReason::ProtocolUnsupported);
     }
-    if kind == Kind::Error && ctx.may_hand && ctx.worker != 0 {
+    if kind == Kind::Error && ctx.may_hand() && ctx.worker != 0 {
         // Probes are worker 0's, whatever packet of theirs is quoted.
         return ctx.hand(buf, frame.port, 0);
     }

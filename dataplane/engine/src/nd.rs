@@ -17,7 +17,7 @@ use crate::ctx::Ctx;
 use crate::drop_reason::DropReason;
 use crate::frame::{Fragment, IpFrame};
 use crate::icmp::is_checksum_right;
-use crate::out::NeighbourFact;
+use crate::out::{NeighbourFact, Told};
 
 /// Whether `frame` is a message of neighbour discovery or a redirect.
 pub(crate) fn is_nd(frame: &IpFrame, data: &[u8]) -> bool {
@@ -90,8 +90,10 @@ fn solicited<P: PacketPool>(
     let for_us = is_ours(ctx.config, IpAddr::V6(message.target), vlan.slot);
     let sender = message.mac.unwrap_or(frame.src_mac);
     if !is_probe && message.mac.is_some() {
-        let fact = NeighbourFact { vlan: vlan.slot, address: frame.src, mac: sender };
-        ctx.neighbour_told(fact, for_us && is_connected(vlan, frame.src));
+        let asks_us = for_us && is_connected(vlan, frame.src);
+        let told = if asks_us { Told::Asked } else { Told::Mentioned };
+        let fact = NeighbourFact { vlan: vlan.slot, address: frame.src, mac: sender, told };
+        ctx.neighbour_told(fact);
     }
     ctx.consume(buf);
     let IpAddr::V6(asker) = frame.src else { return };
@@ -114,13 +116,18 @@ fn advertised<P: PacketPool>(
 ) {
     let target = IpAddr::V6(message.target);
     let to_group = frame.dst.is_multicast();
-    let solicited = matches!(message.kind, NdKind::Advertisement { solicited: true, .. });
+    let NdKind::Advertisement { solicited, overriding, .. } = message.kind else {
+        return ctx.drop(buf, DropReason::NdInvalid);
+    };
     if is_ours(ctx.config, target, vlan.slot) || to_group && solicited {
         return ctx.drop(buf, DropReason::NdInvalid);
     }
     // An answer to a unicast solicitation may leave the option out (RFC 4861 §4.4).
     if let Some(mac) = message.mac.or((!to_group).then_some(frame.src_mac)) {
-        ctx.neighbour_told(NeighbourFact { vlan: vlan.slot, address: target, mac }, false);
+        let overrides = overriding && message.mac.is_some();
+        let told =
+            if solicited { Told::Answered { overrides } } else { Told::Announced { overrides } };
+        ctx.neighbour_told(NeighbourFact { vlan: vlan.slot, address: target, mac, told });
     }
     ctx.consume(buf);
 }

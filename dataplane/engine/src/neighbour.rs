@@ -2,12 +2,15 @@
 //!
 //! The state machine of one next hop, the same for ARP and ND: requests once a second, three
 //! without answer fail; an answer holds for 30 seconds, then is confirmed by unicast while sessions
-//! use it. Gateways of routes are asked every second and fail 2.5 s after their last answer, so that
-//! a dead one is left out within 3 s (CHK-560). Sends nothing and knows no header.
+//! use it. What is told unasked confirms nothing. Gateways of routes are asked every second and fail
+//! 2.5 s after their last answer, so that a dead one is left out within 3 s (CHK-560). Sends nothing
+//! and knows no header.
 //!
 //! Sources: RFC 4861 §7.3, RFC 1122 §2.3.2.1, crds.md §17 rule 3.
 
 use tmm_config::Nanos;
+
+use crate::out::Told;
 
 /// What is known about one neighbour.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -81,6 +84,36 @@ impl Neighbour {
         self.state = State::Reachable;
         self.asked = 0;
         self.confirmed = now;
+    }
+
+    /// It told its MAC at `now`; `known` says whether that is the MAC in use, if one is. Gives
+    /// whether it is to be used from now on (RFC 4861 §7.2.5). A gateway is asked every second
+    /// anyway: only its answers count.
+    pub fn told(&mut self, told: Told, known: Option<bool>, now: Nanos) -> bool {
+        let differs = known == Some(false);
+        if differs && !told.overrides() {
+            self.doubt(now);
+            return false;
+        }
+        if told.confirms() {
+            self.confirm(now);
+        } else if known.is_none() {
+            if self.is_gateway {
+                return false;
+            }
+            self.state = State::Reachable;
+            self.doubt(now);
+        } else if differs {
+            self.doubt(now);
+        }
+        true
+    }
+
+    /// Makes a reachable neighbour due for a question once it is used.
+    fn doubt(&mut self, now: Nanos) {
+        if self.state == State::Reachable && !self.is_gateway {
+            self.confirmed = self.confirmed.min(Nanos(now.0.saturating_sub(REACHABLE.0)));
+        }
     }
 
     /// Whether it failed within the last second and is not asked again before.

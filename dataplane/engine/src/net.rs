@@ -17,6 +17,7 @@ use crate::budget::Budget;
 use crate::drop_reason::DropReason;
 use crate::hold::Hold;
 use crate::neighbour::{Neighbour, State};
+use crate::out::Told;
 use crate::random::Random;
 
 /// How large the neighbourhood may become, per worker.
@@ -205,16 +206,28 @@ impl<B> Net<B> {
         }
     }
 
-    /// Writes the MAC that the neighbour told into its adjacency.
-    pub(crate) fn resolve(&mut self, config: &Config, id: AdjacencyId, mac: MacAddr, now: Nanos) {
+    /// Writes the MAC that the neighbour told into its adjacency, unless the neighbour may not be
+    /// believed; gives whether it was written.
+    pub(crate) fn resolve(
+        &mut self,
+        config: &Config,
+        id: AdjacencyId,
+        mac: MacAddr,
+        told: Told,
+        now: Nanos,
+    ) -> bool {
         let Some(vlan) = self.adjacencies.key(id).and_then(|key| config.vlan(key.vlan())) else {
-            return;
+            return false;
         };
+        let row = self.adjacencies.get(id);
+        let known = row.resolved.then(|| row.destination() == mac);
+        let neighbour = self.neighbours.get_mut(usize::from(id.0));
+        if !neighbour.is_some_and(|neighbour| neighbour.told(told, known, now)) {
+            return false;
+        }
         let source = self.mac(vlan.port);
         self.adjacencies.set(id, vlan, source, Some(mac));
-        if let Some(neighbour) = self.neighbours.get_mut(usize::from(id.0)) {
-            neighbour.confirm(now);
-        }
+        true
     }
 
     /// Marks the adjacency of a neighbour that does not answer.

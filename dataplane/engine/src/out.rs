@@ -20,8 +20,47 @@ pub enum Handed<B> {
         /// The port it came from.
         port: PortId,
     },
-    /// A neighbour answered; every worker keeps its own table.
+    /// A neighbour told its MAC; every worker keeps its own table.
     Neighbour(NeighbourFact),
+}
+
+/// How a neighbour came to tell its MAC: what it may change (RFC 826, RFC 4861 §7.2.3, §7.2.5).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Told {
+    /// It asked us, from our subnet: it is made known, and believed.
+    Asked,
+    /// It answered us, which confirms it.
+    Answered {
+        /// Whether it may replace another MAC.
+        overrides: bool,
+    },
+    /// It told everyone unasked, which proves nothing.
+    Announced {
+        /// Whether it may replace another MAC.
+        overrides: bool,
+    },
+    /// It asked for somebody else.
+    Mentioned,
+}
+
+impl Told {
+    /// Whether it makes an entry where there is none.
+    pub(crate) const fn creates(self) -> bool {
+        matches!(self, Self::Asked)
+    }
+
+    /// Whether the entry is known to be right from now on.
+    pub(crate) const fn confirms(self) -> bool {
+        matches!(self, Self::Asked | Self::Answered { .. })
+    }
+
+    /// Whether it may replace another MAC.
+    pub(crate) const fn overrides(self) -> bool {
+        match self {
+            Self::Answered { overrides } | Self::Announced { overrides } => overrides,
+            Self::Asked | Self::Mentioned => true,
+        }
+    }
 }
 
 /// A neighbour's MAC as it told it.
@@ -33,6 +72,8 @@ pub struct NeighbourFact {
     pub address: IpAddr,
     /// Its MAC.
     pub mac: MacAddr,
+    /// How it told.
+    pub told: Told,
 }
 
 /// A state change that the control thread must know.

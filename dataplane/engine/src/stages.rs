@@ -1,7 +1,8 @@
 //! The slow way of one frame, in order: layer 2, ARP and ND, local services, gate, flows.
 //!
 //! Takes frames one by one; every path ends in one verdict. The hit path of flows treats only
-//! frames for which none of these stages would decide otherwise.
+//! frames for which none of these stages would decide otherwise, but for the three differences that
+//! `flows::fast` lists.
 //!
 //! Sources: architecture.md §3; licensing.md §12.1 (LIC-802, LIC-803); crds.md §14, §5.9.
 
@@ -40,7 +41,10 @@ pub(crate) fn decide<P: PacketPool>(
     let Some(vlan) = config.vlan_at(port, ether.vlan) else {
         return ctx.drop(buf, DropReason::VlanUnknown);
     };
-    ctx.counters.vlan_received(vlan.slot, buf.packet_len());
+    // A handed frame was counted by the worker that received it.
+    if !ctx.is_handed {
+        ctx.counters.vlan_received(vlan.slot, buf.packet_len());
+    }
     if let Err(reason) = is_for_us(ctx, vlan, ether.destination) {
         return ctx.drop(buf, reason);
     }

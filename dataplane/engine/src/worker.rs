@@ -162,14 +162,14 @@ impl<P: PacketPool> Worker<P> {
     ) {
         let open = self.look_at_gate(gate, now, out);
         let (flows, monitors, mut ctx) = self.parts(now, out);
-        ctx.may_hand = false;
+        ctx.is_handed = true;
         for handed in frames.drain(..) {
             match handed {
                 Handed::Frame { buf, port } => {
                     ctx.counters.handed_in += 1;
                     stages::decide(buf, port, open, flows, monitors, &mut ctx);
                 }
-                Handed::Neighbour(fact) => ctx.learn(fact, true),
+                Handed::Neighbour(fact) => ctx.learn(fact),
             }
         }
     }
@@ -258,7 +258,7 @@ impl<P: PacketPool> Worker<P> {
             pool: &mut self.pool,
             worker: self.worker,
             workers: self.workers,
-            may_hand: self.workers > 1,
+            is_handed: false,
         };
         (&mut self.flows, &mut self.monitors, ctx)
     }

@@ -168,6 +168,135 @@ fn a_start_announces_self_ips_and_owned_vips_once_and_a_change_only_what_is_new(
 }
 
 #[test]
+fn a_vlan_that_moves_to_another_tag_or_port_is_told_of_its_addresses_again() {
+    let mut spec = spec::vlans();
+    spec::listen(&mut spec, Protocol::Udp, "192.0.2.10:53", &["10.2.0.11:5353"]);
+    spec.listeners[0].vlans =
+        tmm_config::spec::VlanSet::Only(vec![spec::OUTSIDE.to_owned(), spec::INSIDE.to_owned()]);
+    let mut rig = Rig::new(&spec);
+    rig.advance(100);
+    spec.vlans[0].mtu = 1600;
+    rig.configure(&spec);
+    assert_eq!(rig.advance(100), [], "the same wire knows them");
+    for (tag, interface, port) in [(77, "1.1", 0), (77, "1.2", 1)] {
+        spec.vlans[0].tag = tag;
+        spec.vlans[0].interfaces = vec![interface.to_owned()];
+        rig.configure(&spec);
+        let seen = rig.advance(100);
+        let mut own: Vec<_> = asked(&seen).iter().map(|arp| arp.0).collect();
+        own.sort();
+        assert_eq!(own, [SELF_4, VIP_4]);
+        assert_eq!(seen.len(), 3, "and the IPv6 self IP");
+        assert!(seen.iter().all(|frame| (frame.tag, frame.port) == (Some(tag), port)));
+    }
+}
+
+/// RFC 4861 §7.2.5: what an unsolicited advertisement may change.
+mod advertisements {
+    use super::*;
+
+    const MEMBER_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x11);
+    const OWN_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 2);
+    const OTHER: rig::Station = rig::Station { mac: MacAddr([2, 0, 0, 0, 2, 0xee]), ..SERVER };
+    const SOLICITED: u8 = 0x40;
+    const OVERRIDE: u8 = 0x20;
+
+    /// An advertisement of the member's address by `station`: to all, or to us if solicited.
+    fn advertise(rig: &mut Rig, station: &rig::Station, flags: u8) -> Vec<Seen> {
+        let all = "ff02::1".parse().expect("an address");
+        let (to, mac) = if flags & SOLICITED != 0 {
+            (OWN_6, our_mac(1))
+        } else {
+            (all, MacAddr([0x33, 0x33, 0, 0, 0, 1]))
+        };
+        let message = station.nd(136, flags, MEMBER_6, to, MEMBER_6, 2, 255);
+        rig.send(station, station.frame_to(mac, 0x86dd, &message))
+    }
+
+    fn next_hop(rig: &mut Rig) -> MacAddr {
+        let frame = CLIENT.udp("[2001:db8:1::100]:1", "[2001:db8:f::10]:53", b"query");
+        let seen = rig.send(&CLIENT, frame);
+        assert_eq!(seen.len(), 1);
+        seen[0].dst_mac
+    }
+
+    /// MACs that the member's address is asked for at.
+    fn asks(seen: &[Seen]) -> Vec<MacAddr> {
+        let ours = |it: &&Seen| it.asks_for().is_some_and(|(target, _)| target == MEMBER_6);
+        seen.iter().filter(ours).map(|it| it.dst_mac).collect()
+    }
+
+    fn reachable() -> Rig {
+        let mut rig = with_listener();
+        rig.introduce(&SERVER, &MEMBER_6.to_string());
+        assert_eq!(next_hop(&mut rig), SERVER.mac);
+        rig
+    }
+
+    #[test]
+    fn without_override_another_mac_changes_nothing_but_is_looked_into() {
+        for flags in [0, SOLICITED] {
+            let mut rig = reachable();
+            assert_eq!(advertise(&mut rig, &OTHER, flags), []);
+            assert_eq!(next_hop(&mut rig), SERVER.mac);
+            assert_eq!(asks(&rig.advance(500)), [SERVER.mac], "the known one is asked");
+            rig.send(&SERVER, SERVER.advertise(MEMBER_6, OWN_6));
+            assert_eq!(asks(&rig.advance(5000)), []);
+            assert_eq!(next_hop(&mut rig), SERVER.mac);
+        }
+    }
+
+    #[test]
+    fn with_override_another_mac_is_used_and_confirmed_only_if_solicited() {
+        let mut rig = reachable();
+        advertise(&mut rig, &OTHER, OVERRIDE);
+        assert_eq!(next_hop(&mut rig), OTHER.mac);
+        assert_eq!(asks(&rig.advance(500)), [OTHER.mac], "it must answer for itself");
+        let mut rig = reachable();
+        advertise(&mut rig, &OTHER, OVERRIDE | SOLICITED);
+        assert_eq!(next_hop(&mut rig), OTHER.mac);
+        assert_eq!(asks(&rig.advance(5000)), []);
+    }
+
+    #[test]
+    fn unsolicited_the_known_mac_is_not_confirmed_anew() {
+        let mut rig = reachable();
+        rig.advance(20_000);
+        advertise(&mut rig, &SERVER, OVERRIDE);
+        advertise(&mut rig, &SERVER, 0);
+        assert_eq!(asks(&rig.advance(10_400)), [SERVER.mac], "30 s after the last proof");
+    }
+
+    #[test]
+    fn what_waits_goes_to_an_unsolicited_mac_which_is_then_asked() {
+        let mut rig = with_listener();
+        let frame = CLIENT.udp("[2001:db8:1::100]:1", "[2001:db8:f::10]:53", b"query");
+        assert_eq!(asks(&rig.send(&CLIENT, frame)).len(), 1);
+        let released = advertise(&mut rig, &SERVER, 0);
+        assert_eq!((released.len(), released[0].dst_mac), (1, SERVER.mac));
+        assert_eq!(asks(&rig.advance(500)), [SERVER.mac]);
+    }
+
+    #[test]
+    fn a_gateway_is_not_alive_by_what_nobody_asked_for() {
+        let mut spec = spec::vlans();
+        spec::route(&mut spec, "2001:db8:9::/48", &MEMBER_6.to_string());
+        let mut rig = Rig::new(&spec);
+        rig.advance(3500);
+        let gateway = |alive| tmm_engine::Event::Gateway {
+            vlan: rig::Rig::vlan(&Rig::new(&spec), &SERVER),
+            address: MEMBER_6.into(),
+            alive,
+        };
+        assert_eq!(rig.events, [gateway(false)]);
+        advertise(&mut rig, &SERVER, OVERRIDE);
+        assert_eq!(rig.events, [gateway(false)]);
+        advertise(&mut rig, &SERVER, OVERRIDE | SOLICITED);
+        assert_eq!(rig.events, [gateway(false), gateway(true)]);
+    }
+}
+
+#[test]
 fn packets_wait_in_order_while_the_neighbour_is_asked_and_go_when_it_answers() {
     let mut rig = with_listener();
     let asking = rig.send(&CLIENT, datagram(1));

@@ -73,6 +73,63 @@ fn what_one_worker_learns_of_a_neighbour_the_other_knows() {
     assert_eq!((released.len(), released[0].dst_mac), (1, SERVER.mac));
 }
 
+/// How many adjacencies each of the two has.
+fn known(rigs: &[Rig; 2]) -> [usize; 2] {
+    rigs.each_ref().map(|rig| rig.worker.net().adjacencies().iter().count())
+}
+
+#[test]
+fn who_asks_for_others_makes_no_entry_on_any_worker_and_costs_no_ring_slot() {
+    let mut rigs = pair(&spec::vlans());
+    let before = known(&rigs);
+    for host in 1..=50 {
+        let (stranger, other) = (Ipv4Addr::new(172, 16, 9, host), Ipv4Addr::new(10, 1, 0, 77));
+        rigs[0].send(&CLIENT, CLIENT.arp_request(stranger, other));
+        rigs[0].send(&CLIENT, CLIENT.arp_request(stranger, Ipv4Addr::new(10, 1, 0, 2)));
+    }
+    assert!(rigs[0].handed.is_empty(), "{:?}", rigs[0].handed);
+    assert_eq!(known(&rigs), before);
+    // One whose address changed hands tells of it, and makes no entry either.
+    rigs[0].send(&CLIENT, CLIENT.arp_request([10, 1, 0, 66].into(), [10, 1, 0, 66].into()));
+    pass(&mut rigs, 0);
+    assert_eq!(known(&rigs), before);
+}
+
+#[test]
+fn who_asks_us_is_known_to_both_workers_and_told_of_once() {
+    let mut rigs = pair(&spec::vlans());
+    for _ in 0..3 {
+        rigs[0].introduce(&SERVER, "10.2.0.11");
+        rigs[0].introduce(&SERVER, "2001:db8:2::11");
+    }
+    assert_eq!(rigs[0].handed.len(), 2);
+    pass(&mut rigs, 0);
+    assert_eq!(known(&rigs), [2, 2]);
+    let moved = rig::Station { mac: tmm_wire::MacAddr([2, 0, 0, 0, 2, 7]), ..SERVER };
+    rigs[0].introduce(&moved, "10.2.0.11");
+    assert_eq!(rigs[0].handed.len(), 1, "another MAC is told of");
+}
+
+#[test]
+fn a_frame_that_was_handed_over_is_received_on_its_vlan_once() {
+    let mut rigs = pair(&config());
+    rigs[0].introduce(&SERVER, "10.2.0.11");
+    pass(&mut rigs, 0);
+    let outside = rigs[0].vlan(&CLIENT);
+    let received =
+        |rigs: &[Rig; 2]| rigs.each_ref().map(|rig| rig.worker.counters().vlan(outside).received);
+    let frames: Vec<_> = (1000..1100)
+        .map(|port| CLIENT.udp(&format!("10.1.0.100:{port}"), "192.0.2.10:53", b"query"))
+        .collect();
+    let bytes: usize = frames.iter().map(Vec::len).sum();
+    rigs[0].burst(0, frames);
+    assert!(rigs[0].worker.counters().handed_out > 0);
+    pass(&mut rigs, 0);
+    let [here, there] = received(&rigs);
+    assert_eq!((here.packets, here.bytes), (100, bytes as u64));
+    assert_eq!((there.packets, there.bytes), (0, 0), "the worker that got it counted it");
+}
+
 #[test]
 fn a_handed_packet_is_not_handed_again() {
     let mut rigs = pair(&config());

@@ -105,7 +105,7 @@ fn hand<P: PacketPool>(
     upper: &Upper,
     ctx: &mut Ctx<'_, P>,
 ) -> Result<(), P::Buf> {
-    if !ctx.may_hand {
+    if !ctx.may_hand() {
         return Err(buf);
     }
     let (source_port, destination_port) = ports_of(frame, upper, buf.data());

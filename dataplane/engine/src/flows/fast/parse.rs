@@ -68,12 +68,17 @@ impl Common {
     ) -> Option<()> {
         let data = buf.data();
         let ether = data.first_chunk::<20>()?;
+        // To our MAC, from no group.
         if be_word::<0>(ether) & MAC_MASK != self.mac {
             return None;
         }
         // Ethertype, tag, ethertype, version and header length in one word.
         let word = be_word::<12>(ether);
         let (l3, kind, tag) = if word & TAG_MASK == TAGGED {
+            // One tag in the descriptor and one in the frame are two.
+            if buf.stripped_vlan().is_some() {
+                return None;
+            }
             (18, word as u32 >> 8, (word >> 32) as u16 & 0xfff)
         } else {
             (14, (word >> 40) as u32, buf.stripped_vlan().unwrap_or(0) & 0xfff)
@@ -138,15 +143,20 @@ fn look_up<P: PacketPool>(port: PortId, tag: u16, ctx: &Ctx<'_, P>) -> Tag {
     Tag(u32::from(tag) << 16 | known)
 }
 
-/// Whether the upper header is a UDP header, or a TCP header with ACK and neither SYN, FIN nor RST.
+/// Whether the upper header is a UDP header, or a TCP header that is whole with its options and has
+/// ACK and neither SYN, FIN nor RST.
 #[inline(always)]
 fn is_plain_upper(protocol: u8, packet: &[u8], l4: usize, ip_len: u16) -> bool {
     match protocol {
         protocol::UDP => usize::from(ip_len) >= l4 + 8,
         protocol::TCP => {
-            usize::from(ip_len) >= l4 + 20
-                && packet.len() >= l4 + 20
-                && packet[l4 + 13] & tcp::bits::STEADY_MASK == tcp::bits::ACK
+            packet.get(l4..).and_then(|rest| rest.first_chunk::<20>()).is_some_and(|header| {
+                let end = l4 + usize::from(header[12] >> 4) * 4;
+                header[12] >= 0x50
+                    && usize::from(ip_len) >= end
+                    && packet.len() >= end
+                    && header[13] & tcp::bits::STEADY_MASK == tcp::bits::ACK
+            })
         }
         _ => false,
     }
@@ -188,7 +198,8 @@ const TAGS: usize = 8;
 /// The tag has a VLAN.
 const KNOWN: u32 = 1 << 8;
 
-const MAC_MASK: u64 = !0xffff;
+/// The destination MAC, and the group bit of the source MAC behind it.
+const MAC_MASK: u64 = !0xffff | 0x0100;
 const TAG_MASK: u64 = 0xffff_0000_0000_0000;
 const TAGGED: u64 = 0x8100_0000_0000_0000;
 /// Ethertype and first byte of the IP header.
