@@ -1,7 +1,9 @@
 //! What a device does by itself, and what is left to software.
 //!
-//! No virtual device here verifies or writes checksums, and most hand tags over in the frame, so
-//! the engine does all of it in software for every port; this list says for which port it must.
+//! The offloads are always software: no virtual device here verifies or writes checksums, most hand
+//! tags over in the frame, and [`crate::Port::configure`] switches none of them on where a function has
+//! them. Of a device it asks only for scattered frames, frames of several segments and, with several
+//! queues, RSS. The list says what a port leaves to software in any case.
 
 use core::fmt;
 
