@@ -107,6 +107,9 @@ reasons! {
     Draining = "draining",
     /// The flow table is full (OPS-426 sized it).
     FlowTableFull = "flow_table_full",
+    /// More SCTP associations wait for the end of their handshake than a listener, or all, may have
+    /// (crds.md §10 behaviour 5).
+    HalfOpenFull = "half_open_full",
     /// No source port is left towards the destination.
     SnatExhausted = "snat_exhausted",
     /// Automap, and the VLAN has no self IP of the family on this replica.

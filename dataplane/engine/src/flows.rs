@@ -23,6 +23,7 @@ mod admit;
 mod answer;
 mod end;
 mod fast;
+mod half_open;
 mod hash;
 mod index;
 mod listing;
@@ -47,6 +48,7 @@ pub use usage::{Usage, Usages, Volume};
 use crate::balance::Picker;
 use crate::budget::Budget;
 use crate::random::Random;
+use half_open::HalfOpen;
 use hash::Hasher;
 use session::{Addresses, Cold, Key, Kind, join_ports};
 use table::Table;
@@ -138,7 +140,7 @@ struct Shared {
     usages: Usages,
     ports: PortUse,
     hands: sweep::Hands,
-    half_open_sctp: u32,
+    half_open: HalfOpen,
     /// Whether no flow may be opened any more.
     is_draining: bool,
     /// Generation that the vectors by slot were made for.
@@ -185,11 +187,11 @@ impl Flows {
                 random: Random::new(setup.seed),
                 pickers: Vec::new(),
                 answers: Vec::new(),
-                other_answers: answer_budget(Nanos::default()),
+                other_answers: answer_budget(setup.workers, Nanos::default()),
                 usages: Usages::default(),
                 ports: PortUse::default(),
                 hands: sweep::Hands::default(),
-                half_open_sctp: 0,
+                half_open: HalfOpen::default(),
                 is_draining: false,
                 generation: 0,
                 worker: setup.worker,
@@ -277,10 +279,11 @@ impl Shared {
     #[cold]
     fn take(&mut self, config: &Config, now: Nanos) {
         self.usages.follow(config, self.generation);
+        self.half_open.follow(config);
         let slots = config.listener_slots();
         if self.pickers.len() < slots {
             self.pickers.resize(slots, Picker::default());
-            self.answers.resize(slots, answer_budget(now));
+            self.answers.resize(slots, answer_budget(self.workers, now));
         }
         for listener in config.listeners() {
             if let Some(picker) = self.pickers.get_mut(listener.slot.0 as usize) {
@@ -340,9 +343,11 @@ impl Shared {
     }
 }
 
-/// At most 1,000 answers in any second (crds.md §5.3).
-fn answer_budget(now: Nanos) -> Budget {
-    Budget::new(900, 100, now)
+/// This worker's share of at most 1,000 answers in any second (crds.md §5.3): of up to 100 workers,
+/// as each may send one at once.
+fn answer_budget(workers: u16, now: Nanos) -> Budget {
+    let share = |all: u32| (all / u32::from(workers.max(1))).max(1);
+    Budget::new(share(900), share(100), now)
 }
 
 #[cfg(test)]

@@ -184,6 +184,14 @@ fn raise(reason: DropReason) -> Rig {
             }
             rig
         }
+        DropReason::HalfOpenFull => {
+            let mut rig = ready(&base());
+            for port in 0..1025 {
+                let from = format!("10.1.0.100:{}", 2000 + port);
+                rig.send(&CLIENT, CLIENT.sctp(&from, "192.0.2.10:38412", 0, &INIT));
+            }
+            rig
+        }
         DropReason::SnatExhausted => {
             let mut rig = Rig::with(&base(), |setup| setup.flows.sessions_v4 = 100_000);
             rig.introduce(&CLIENT, "10.1.0.100");

@@ -9,6 +9,7 @@ use rig::{Rig, Seen, spec};
 use tmm_config::Spec;
 use tmm_config::spec::{Snat, VlanSet};
 use tmm_engine::DropReason;
+use tmm_wire::Protocol;
 
 const POD: &str = "10.2.0.50:7000";
 const OUT: &str = "203.0.113.9:53";
@@ -160,13 +161,60 @@ fn port_range_that_is_used_up_is_counted_and_refuses() {
     for n in 0..66_000_u32 {
         let pod = format!("10.2.0.{}:{}", 50 + n / 60_000, 1024 + n % 60_000);
         let before = rig.drops(DropReason::SnatExhausted);
-        rig.send(&SERVER, SERVER.udp(&pod, OUT, b"q"));
+        let seen = rig.send(&SERVER, SERVER.udp(&pod, OUT, b"q"));
+        if rig.drops(DropReason::SnatExhausted) > before && refused == 0 {
+            let answer = one(seen);
+            assert_eq!((answer.icmp(), answer.dst_mac), ((3, 3), SERVER.mac));
+        }
         refused += rig.drops(DropReason::SnatExhausted) - before;
     }
     let used = rig.worker.flows().port_use();
     assert!(refused > 0 && used.exhausted == refused);
     assert!(rig.worker.flows().len() > 60_000, "{}", rig.worker.flows().len());
     assert!(used.taken * 10 > used.tries * 8, "{used:?}");
+}
+
+/// Refused as a flow without a member is (crds.md §5.3, §13 behaviour 4), through an egress and
+/// through a listener.
+#[test]
+fn flow_without_a_free_source_port_is_answered() {
+    let vip = "192.0.2.10:53";
+    let with_listener = |protocol| {
+        outward(|spec| {
+            let at = spec::listen(spec, protocol, vip, &["203.0.113.9:53"]);
+            spec.listeners[at].snat = Snat::Automap;
+        })
+    };
+    for (spec, protocol, to) in
+        [(outward(|_| {}), Protocol::Tcp, OUT), (with_listener(Protocol::Udp), Protocol::Udp, vip)]
+    {
+        let mut rig = Rig::with(&spec, |setup| setup.flows.sessions_v4 = 70_000);
+        rig.tick();
+        rig.introduce(&CLIENT, "10.1.0.254");
+        let answer = (0..132_000_u32).find_map(|n| {
+            let from = format!("10.2.0.{}:{}", 50 + n / 60_000, 1024 + n % 60_000);
+            let seen = rig.send(
+                &SERVER,
+                match protocol {
+                    Protocol::Tcp => {
+                        SERVER.tcp(&from, to, Tcp { flags: SYN, seq: 77, ..Tcp::default() })
+                    }
+                    _ => SERVER.udp(&from, to, b"q"),
+                },
+            );
+            (rig.drops(DropReason::SnatExhausted) > 0).then(|| (from, one(seen)))
+        });
+        let (from, seen) = answer.expect("the ports of one address are used up");
+        let asked: std::net::SocketAddr = to.parse().unwrap();
+        assert_eq!((seen.src(), seen.tag, seen.dst_mac), (asked.ip(), Some(20), SERVER.mac));
+        if protocol == Protocol::Tcp {
+            assert_eq!((seen.to(), seen.tcp_ack()), (from, 78));
+            assert_eq!(seen.tcp_flags(), rig::craft::RST | ACK);
+        } else {
+            assert_eq!(seen.icmp(), (3, 3));
+        }
+        assert_eq!(rig.drops(DropReason::AnswerRate), 0);
+    }
 }
 
 #[test]

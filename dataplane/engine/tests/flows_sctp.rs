@@ -381,22 +381,37 @@ fn association_is_idle_without_data_and_half_open_ends_in_its_time() {
     assert_eq!(rig.worker.flows().len(), 0);
 }
 
+/// The half-open table is bounded, for one listener and for
+/// all; who floods one leaves room to another, and what is established does not count.
 #[test]
-fn half_open_associations_are_bounded() {
-    let mut rig = Rig::with(&one_listener(|_, _| {}), |setup| setup.flows.sessions_v4 = 8192);
+fn half_open_associations_are_bounded_by_listener_and_in_all() {
+    let vips: Vec<_> = (50..55).map(|host| format!("192.0.2.{host}:38412")).collect();
+    let mut spec = spec::vlans();
+    for vip in &vips {
+        spec::listen(&mut spec, Protocol::Sctp, vip, &[A]);
+    }
+    let mut rig = Rig::with(&spec, |setup| setup.flows.sessions_v4 = 8192);
     rig.tick();
-    for host in 11..13 {
-        rig.introduce(&SERVER, &format!("10.2.0.{host}"));
+    rig.introduce(&SERVER, "10.2.0.11");
+    // A net of clients for each listener.
+    let first = |port: u16, at: usize| {
+        let client = format!("10.9.{at}.100:{port}");
+        CLIENT.sctp(&client, &vips[at], 0, &init(1, 7, &[]))
+    };
+    // One that is established already.
+    let pair = Pair::plain(A);
+    pair.associate(&mut rig, 7, 8);
+    for at in 0..4 {
+        for port in 1..=1024 {
+            assert_eq!(of_sctp(rig.send(&CLIENT, first(port, at))).len(), 1, "{port} of {at}");
+        }
+        rig.must_drop(&CLIENT, first(1025, at), DropReason::HalfOpenFull);
     }
-    for port in 0..4096_u16 {
-        let client = format!("10.1.0.100:{}", 1024 + port);
-        assert_eq!(
-            of_sctp(rig.send(&CLIENT, CLIENT.sctp(&client, VIP, 0, &init(1, 7, &[])))).len(),
-            1
-        );
-    }
-    let late = CLIENT.sctp("10.1.0.100:9000", VIP, 0, &init(1, 7, &[]));
-    rig.must_drop(&CLIENT, late.clone(), DropReason::FlowTableFull);
+    // All together have as many as all may have.
+    let late = first(1, 4);
+    rig.must_drop(&CLIENT, late.clone(), DropReason::HalfOpenFull);
+    pair.must_up(&mut rig, 8, &DATA);
+    assert_eq!(rig.worker.flows().len(), 4097);
     rig.pass(7_000);
     assert_eq!(of_sctp(rig.send(&CLIENT, late)).len(), 1);
 }

@@ -297,7 +297,7 @@ fn track<A: WriteNetwork, P: PacketPool>(
             match step {
                 sctp::Step::Forward { alive } => Tracked::Forward { alive, ends: false },
                 sctp::Step::Established => {
-                    shared.half_open_sctp = shared.half_open_sctp.saturating_sub(1);
+                    shared.half_open.end(cold);
                     hot.last_seen = now;
                     sweep::arm(table, session, ctx.config, now);
                     Tracked::Forward { alive: true, ends: false }

@@ -29,7 +29,7 @@ pub fn end<A: WriteNetwork, P: PacketPool>(
     let is_half_open =
         hot.protocol == protocol::SCTP && sctp::State::from_raw(hot.state) == sctp::State::Opening;
     if is_half_open {
-        shared.half_open_sctp = shared.half_open_sctp.saturating_sub(1);
+        shared.half_open.end(cold);
     }
     let volume = Volume { packets: cold.packets, bytes: cold.bytes };
     shared.count_end(cold, &volume, A::IS_V6, session);

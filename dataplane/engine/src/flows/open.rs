@@ -1,8 +1,8 @@
 //! The first packet of a flow: who takes it, where it goes, and the session that remembers it.
 //!
 //! Lookup order: listener of the port, listener of all ports, egress (crds.md §5.5). Both directions
-//! are inserted at once. A packet that may not open a flow, and one for which no member is eligible,
-//! gets the protocol's answer, a bounded number of them a second.
+//! are inserted at once. A packet that may not open a flow, and one for which no member is eligible
+//! or no source port free, gets the protocol's answer, a bounded number of them a second.
 //!
 //! Sources: crds.md §3.4.1, §3.4.4, §3.4.7, §5.3, §5.5, §6, §7, §10, §13; RFC 9260 §8.4.
 
@@ -68,6 +68,10 @@ pub fn open<A: WriteNetwork, P: PacketPool>(
         Err(DropReason::NoMember) => {
             let reason = no_member(shared, &taker, &buf, frame, upper, ctx);
             ctx.drop(buf, reason);
+        }
+        Err(DropReason::SnatExhausted) => {
+            answer(shared, &taker, &buf, frame, upper, ctx);
+            ctx.drop(buf, DropReason::SnatExhausted);
         }
         Err(DropReason::NoRoute) => {
             ctx.icmp_error(&buf, frame, IcmpError::NetUnreachable);
@@ -146,15 +150,15 @@ fn refuse<P: PacketPool>(
             }
             Some(DropReason::SctpStray)
         }
-        Upper::Sctp(_) if shared.half_open_sctp >= MOST_HALF_OPEN_SCTP => {
-            Some(DropReason::FlowTableFull)
+        Upper::Sctp(_) if !shared.half_open.has_room(taker.kind(), taker.slot()) => {
+            Some(DropReason::HalfOpenFull)
         }
         Upper::EchoReply => Some(DropReason::NoListener),
         Upper::Tcp(_) | Upper::Sctp(_) | Upper::Udp | Upper::EchoRequest => None,
     }
 }
 
-/// Answers that nobody serves (crds.md §5.3) and says what to count.
+/// Answers that nobody serves and says what to count.
 fn no_member<P: PacketPool>(
     shared: &mut Shared,
     taker: &Taker<'_>,
@@ -167,8 +171,25 @@ fn no_member<P: PacketPool>(
     if let Some(usage) = slot.and_then(|slot| shared.usages.listeners.get_mut(slot)) {
         usage.no_member += 1;
     }
-    if !shared.may_answer(slot, ctx.now) {
-        return DropReason::AnswerRate;
+    if answer(shared, taker, buf, frame, upper, ctx) {
+        DropReason::NoMember
+    } else {
+        DropReason::AnswerRate
+    }
+}
+
+/// Refuses the first packet of a flow (crds.md §5.3, §13 behaviour 4); false if no more answers may
+/// be sent now.
+fn answer<P: PacketPool>(
+    shared: &mut Shared,
+    taker: &Taker<'_>,
+    buf: &P::Buf,
+    frame: &IpFrame,
+    upper: &Upper,
+    ctx: &mut Ctx<'_, P>,
+) -> bool {
+    if !shared.may_answer(taker.listener_slot(), ctx.now) {
+        return false;
     }
     match upper {
         Upper::Tcp(segment) => {
@@ -181,11 +202,11 @@ fn no_member<P: PacketPool>(
                 abort(&between, packet.initiate, false, ctx);
             }
         }
-        Upper::Udp | Upper::EchoRequest | Upper::EchoReply => {
-            ctx.icmp_error(buf, frame, IcmpError::PortUnreachable);
-        }
+        Upper::Udp => ctx.icmp_error(buf, frame, IcmpError::PortUnreachable),
+        // No port was asked for.
+        Upper::EchoRequest | Upper::EchoReply => {}
     }
-    DropReason::NoMember
+    true
 }
 
 /// Makes the session and gives its slot.
@@ -261,7 +282,7 @@ fn begin<A: WriteNetwork, P: PacketPool>(
         InsertError::Taken => DropReason::BadAddress,
     })?;
     if matches!(upper, Upper::Sctp(_)) {
-        shared.half_open_sctp += 1;
+        shared.half_open.begin(&cold);
     }
     ctx.net.retain(course.way);
     ctx.net.retain(back);
@@ -338,10 +359,6 @@ impl Taker<'_> {
         }
     }
 }
-
-/// Associations of one worker that may wait for the end of their first handshake (crds.md §10
-/// behaviour 5).
-const MOST_HALF_OPEN_SCTP: u32 = 4096;
 
 /// An egress has no member.
 pub const NO_MEMBER: u32 = u32::MAX;
