@@ -18,7 +18,7 @@ use tonic::transport::Server;
 use crate::control::applier::Applier;
 use crate::control::collector::Collector;
 use crate::control::gatekeeper::Gatekeeper;
-use crate::control::http::{self, ListenError, Pages};
+use crate::control::http::{self, ListenError, Pages, Topic};
 use crate::control::lister::Lister;
 use crate::control::service::Service;
 use crate::log;
@@ -121,7 +121,8 @@ pub fn run(settings: &Settings) -> Result<(), RunError> {
                 log::failed(error.code(), &error.to_string());
             }
         }
-        drop(runtime);
+        // A look at a mount that hangs never ends.
+        runtime.shutdown_timeout(Duration::from_secs(2));
         drop(plane.ports);
         drop(plane.eal);
     });
@@ -161,13 +162,15 @@ async fn serve(
         ports,
         plane.port_places,
         send.clone(),
+        Arc::clone(&shared),
     );
     let collecting = tokio::spawn(collector.run(until(stopped.clone())));
     let pages =
         Arc::new(Pages { shared: Arc::clone(&shared), latest: latest.clone(), gate: gate.clone() });
-    tokio::spawn(http::serve(probes, Arc::clone(&pages)));
+    let topic = if metrics.is_some() { Topic::Probes } else { Topic::Both };
+    tokio::spawn(http::serve(probes, topic, Arc::clone(&pages)));
     if let Some(metrics) = metrics {
-        tokio::spawn(http::serve(metrics, pages));
+        tokio::spawn(http::serve(metrics, Topic::Metrics, pages));
     }
     let service = TmmServer::new(Service {
         identity: settings.identity.clone(),

@@ -51,20 +51,24 @@ pub struct UsageCopy {
 }
 
 impl UsageCopy {
-    /// Takes the values of `usages`, whose slots are those of `config`. Allocates only when there
-    /// are more slots than ever before.
+    /// Makes room for the slots of `config`.
+    pub fn reserve(&mut self, config: &Config) {
+        let room = |rows: &mut Vec<Usage>, slots: usize| {
+            rows.reserve(slots.saturating_sub(rows.len()));
+        };
+        room(&mut self.listeners, config.listener_slots());
+        room(&mut self.egresses, egress_slots(config));
+        room(&mut self.members, config.member_slots());
+    }
+
+    /// Takes the values of `usages`, whose slots are those of `config`, as far as there is room:
+    /// objects of a configuration that came a moment ago show nothing until then.
     pub fn copy(&mut self, usages: &Usages, config: &Config) {
-        let slots = |count: usize| 0..u32::try_from(count).unwrap_or(u32::MAX);
-        let egresses = config.egresses().map(|egress| egress.slot.0 as usize + 1).max();
-        self.listeners.clear();
-        let listeners = slots(config.listener_slots());
-        self.listeners.extend(listeners.map(|slot| usages.listener(ListenerSlot(slot))));
-        self.egresses.clear();
-        let egresses = slots(egresses.unwrap_or(0));
-        self.egresses.extend(egresses.map(|slot| usages.egress(EgressSlot(slot))));
-        self.members.clear();
-        let members = slots(config.member_slots());
-        self.members.extend(members.map(|slot| usages.member(MemberSlot(slot))));
+        fill(&mut self.listeners, config.listener_slots(), |slot| {
+            usages.listener(ListenerSlot(slot))
+        });
+        fill(&mut self.egresses, egress_slots(config), |slot| usages.egress(EgressSlot(slot)));
+        fill(&mut self.members, config.member_slots(), |slot| usages.member(MemberSlot(slot)));
         self.generation = config.generation();
     }
 
@@ -91,6 +95,17 @@ impl UsageCopy {
         let row = rows.get(slot as usize).filter(|_| since <= self.generation);
         row.copied().unwrap_or_default()
     }
+}
+
+fn egress_slots(config: &Config) -> usize {
+    config.egresses().map(|egress| egress.slot.0 as usize + 1).max().unwrap_or(0)
+}
+
+/// Allocates nothing.
+fn fill(rows: &mut Vec<Usage>, slots: usize, of: impl FnMut(u32) -> Usage) {
+    rows.clear();
+    let slots = u32::try_from(slots.min(rows.capacity())).unwrap_or(u32::MAX);
+    rows.extend((0..slots).map(of));
 }
 
 impl Sample {
@@ -147,11 +162,13 @@ impl SampleSource {
 }
 
 impl SampleSink {
-    /// Takes the newest copy; `last` goes back to the thread in its place. Older ones go back too.
-    pub fn newest(&mut self, last: &mut Sample) -> bool {
+    /// Takes the newest copy; `last` goes back to the thread in its place, with room for `config`.
+    /// Older ones go back too.
+    pub fn newest(&mut self, last: &mut Sample, config: &Config) -> bool {
         let mut is_new = false;
         while let Ok(mut sample) = self.full.pop() {
             std::mem::swap(&mut *sample, last);
+            sample.usage.reserve(config);
             // As many copies go round as the ring holds.
             let _ = self.empty.push(sample);
             is_new = true;
@@ -168,15 +185,27 @@ mod tests {
     fn copies_go_round_and_the_newest_is_seen() {
         let (mut source, mut sink) = samples(1, 2);
         let mut last = Sample::new(1);
-        assert!(!sink.newest(&mut last));
+        let config = Config::default();
+        assert!(!sink.newest(&mut last, &config));
         for turn in 1..100 {
             source.publish(|sample| sample.at = Nanos(turn));
             if turn % 3 == 0 {
-                assert!(sink.newest(&mut last));
+                assert!(sink.newest(&mut last, &config));
                 // With two copies at the collector's door the third waits for its turn.
                 assert!(last.at >= Nanos(turn - 1));
             }
         }
+    }
+
+    #[test]
+    fn a_copy_takes_what_it_has_room_for_and_never_grows_in_the_packet_thread() {
+        let mut rows = Vec::new();
+        fill(&mut rows, 5, |_| Usage::default());
+        assert_eq!((rows.len(), rows.capacity()), (0, 0));
+        rows.reserve_exact(3);
+        let room = rows.capacity();
+        fill(&mut rows, room + 2, |_| Usage::default());
+        assert_eq!((rows.len(), rows.capacity()), (room, room));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::ports::{self, OpenError, OpenPort};
 use crate::random::{RandomError, random, random_bytes};
 use crate::sample::{SampleSink, samples};
 use crate::settings::Settings;
-use crate::shared::Shared;
+use crate::shared::{Life, Shared};
 use crate::sizing::{self, Demand, SizingError};
 use crate::transmit::{Relay, Transmit, Way, relay};
 
@@ -161,7 +161,8 @@ pub fn start(settings: &Settings) -> Result<DataPlane, StartError> {
         let (source, sink) = samples(port_places, 3);
         let (give_event, take_event) = rtrb::RingBuffer::new(EVENTS);
         let (ask, asked) = rtrb::RingBuffer::new(LISTINGS);
-        let (listed, answer) = rtrb::RingBuffer::new(LISTINGS);
+        // Besides those that wait, the thread may have one in hand.
+        let (listed, answer) = rtrb::RingBuffer::new(LISTINGS + 1);
         let thread = PacketThread {
             index: setup.worker,
             worker,
@@ -184,7 +185,18 @@ pub fn start(settings: &Settings) -> Result<DataPlane, StartError> {
     }
     let mut running = Vec::new();
     for (thread, cpu) in threads.into_iter().zip(cores) {
-        running.push(Lcore::spawn(&eal, cpu, move || thread.run())?);
+        match Lcore::spawn(&eal, cpu, move || thread.run()) {
+            Ok(thread) => running.push(thread),
+            Err(error) => {
+                // Those that run already use what is freed at the end of this function.
+                shared.set_life(Life::Ending);
+                for thread in running {
+                    // The first failure is the one to tell.
+                    let _ = thread.join();
+                }
+                return Err(error.into());
+            }
+        }
     }
     let ports = open.into_iter().map(|port| (port.id, port.port, port.mac)).collect();
     Ok(DataPlane {

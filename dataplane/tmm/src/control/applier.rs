@@ -98,23 +98,36 @@ impl Applier {
 
     /// Serves until every sender is gone.
     pub async fn run(mut self) {
-        while let Some(message) = self.messages.recv().await {
-            match message {
-                Message::Apply(spec, answer) => {
+        let mut due: Option<Instant> = None;
+        let mut earliest = Instant::now();
+        loop {
+            let message = tokio::select! {
+                message = self.messages.recv() => message,
+                () = at(due) => {
+                    due = None;
+                    self.recompile().await;
+                    earliest = Instant::now() + SPACING;
+                    self.free();
+                    continue;
+                }
+            };
+            let is_news = match message {
+                Some(Message::Apply(spec, answer)) => {
                     let applied = self.apply(spec).await;
                     // A controller that went away needs no answer.
                     let _ = answer.send(applied);
+                    false
                 }
-                Message::Events(events) => {
-                    if events.into_iter().fold(false, |any, event| self.note(event) | any) {
-                        self.recompile().await;
-                    }
+                Some(Message::Events(events)) => {
+                    events.into_iter().fold(false, |any, event| self.note(event) | any)
                 }
-                Message::Links(links) => {
-                    if links.into_iter().fold(false, |any, link| self.note_link(link) | any) {
-                        self.recompile().await;
-                    }
+                Some(Message::Links(links)) => {
+                    links.into_iter().fold(false, |any, link| self.note_link(link) | any)
                 }
+                None => return,
+            };
+            if is_news && due.is_none() {
+                due = Some(earliest.max(Instant::now()));
             }
             self.free();
         }
@@ -282,5 +295,14 @@ impl Applier {
     }
 }
 
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Facts that come within this time after a compilation make one more together.
+const SPACING: Duration = Duration::from_millis(100);
 /// How long packet threads may take to take a configuration.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::control::applier::Message;
 use crate::ports;
 use crate::sample::{Sample, SampleSink};
+use crate::shared::Shared;
 
 /// The newest copies, for readers.
 #[derive(Clone, Debug)]
@@ -62,6 +63,7 @@ pub struct Collector {
     ports: Vec<(PortId, Port)>,
     latest: Latest,
     applier: mpsc::Sender<Message>,
+    shared: Arc<Shared>,
 }
 
 impl Collector {
@@ -73,10 +75,11 @@ impl Collector {
         ports: Vec<(PortId, Port)>,
         port_places: usize,
         applier: mpsc::Sender<Message>,
+        shared: Arc<Shared>,
     ) -> (Self, Latest) {
         let threads = samples.iter().map(|_| Sample::new(port_places)).collect();
         let latest = Latest(Arc::new(Mutex::new(Readings { threads, ports: Vec::new() })));
-        (Self { samples, events, ports, latest: latest.clone(), applier }, latest)
+        (Self { samples, events, ports, latest: latest.clone(), applier, shared }, latest)
     }
 
     /// Collects until the applier is gone or `stop` resolves; gives the ports back.
@@ -100,10 +103,11 @@ impl Collector {
     }
 
     fn take(&mut self) -> Option<Message> {
+        let config = self.shared.config.load();
         let samples = &mut self.samples;
         self.latest.write(|readings| {
             for (sink, last) in samples.iter_mut().zip(&mut readings.threads) {
-                sink.newest(last);
+                sink.newest(last, &config);
             }
         });
         let mut events = Vec::new();

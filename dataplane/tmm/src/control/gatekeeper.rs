@@ -1,7 +1,8 @@
 //! Runs the enforcer: gives it time and nonces, publishes its word, answers peers, logs.
 //!
-//! Decides nothing. Invariant: the word is published before the line that tells of it, and before
-//! the answer to the peer (licensing.md §12.1, §12.2).
+//! Decides nothing. Invariants: the word is published before the line that tells of it, and before
+//! the answer to the peer (licensing.md §12.1, §12.2); followers hear of a change and of nothing
+//! else; the file of the key set is read by a task of its own, so a mount that hangs delays nobody.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,8 +10,9 @@ use std::time::Duration;
 
 use spk_entitlement::{Enforcer, Gate, Input, Jwks, Output};
 use tmm_rpc::proto::{GateReply, GateState};
+use tokio::io::AsyncReadExt as _;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::clock;
 use crate::log;
@@ -51,7 +53,7 @@ pub struct Answer {
 #[derive(Clone, Debug)]
 pub struct GateHandle {
     requests: mpsc::Sender<(Request, oneshot::Sender<Answer>)>,
-    state: watch::Receiver<GateReply>,
+    state: watch::Receiver<Gate>,
     ignored: watch::Receiver<u64>,
 }
 
@@ -72,10 +74,16 @@ impl GateHandle {
         wait.await.map_err(|_| GateGone)
     }
 
-    /// The gate, to follow.
+    /// The gate, to follow; [`reply()`] says it in words.
     #[must_use]
-    pub fn follow(&self) -> watch::Receiver<GateReply> {
+    pub fn follow(&self) -> watch::Receiver<Gate> {
         self.state.clone()
+    }
+
+    /// The gate now, with the time that it has left.
+    #[must_use]
+    pub fn now(&self) -> GateReply {
+        reply(&self.state.borrow())
     }
 
     /// How often a latched gate was asked to close.
@@ -98,7 +106,7 @@ pub struct Gatekeeper {
     /// Text that was refused last, so that it is told once.
     refused_text: Option<String>,
     requests: mpsc::Receiver<(Request, oneshot::Sender<Answer>)>,
-    state: watch::Sender<GateReply>,
+    state: watch::Sender<Gate>,
     ignored: watch::Sender<u64>,
 }
 
@@ -107,7 +115,7 @@ impl Gatekeeper {
     #[must_use]
     pub fn new(enforcer: Enforcer, shared: Arc<Shared>, anchor: PathBuf) -> (Self, GateHandle) {
         let (ask, requests) = mpsc::channel(64);
-        let (state, follow) = watch::channel(reply(&enforcer));
+        let (state, follow) = watch::channel(enforcer.gate().clone());
         let (ignored, count) = watch::channel(0);
         let handle = GateHandle { requests: ask, state: follow, ignored: count };
         let keeper = Self {
@@ -124,24 +132,28 @@ impl Gatekeeper {
         (keeper, handle)
     }
 
-    /// Serves until every handle is gone.
+    /// Serves until every handle is gone. The key set is looked at before the first request.
     pub async fn run(mut self) {
-        let mut look = interval(LOOK_EVERY);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (tell, mut texts) = mpsc::channel(1);
+        let reader = tokio::spawn(read_texts(self.anchor.clone(), tell));
+        if let Ok(Some(text)) = timeout(FIRST_LOOK, texts.recv()).await {
+            self.take_anchor(text);
+        }
         loop {
             let wake = self.next_wake();
             tokio::select! {
                 request = self.requests.recv() => match request {
                     Some((request, answer)) => self.serve(request, answer),
-                    None => return,
+                    None => break,
                 },
-                _ = look.tick() => self.read_anchor().await,
+                Some(text) = texts.recv() => self.take_anchor(text),
                 () = sleep_until(wake) => {
                     self.enforcer.handle_timeout(clock::boot());
                     self.act();
                 }
             }
         }
+        reader.abort();
     }
 
     /// When the enforcer's timer is due. Tokio's clock stops in a suspend, so it looks twice a
@@ -165,7 +177,7 @@ impl Gatekeeper {
         let rejected = self.act();
         let gate = GateReply {
             rejected: rejected.unwrap_or_default().to_owned(),
-            ..reply(&self.enforcer)
+            ..reply(self.enforcer.gate())
         };
         let latch = self.enforcer.latch().map(str::to_owned);
         // A peer that went away needs no answer.
@@ -175,7 +187,6 @@ impl Gatekeeper {
     /// Does what the enforcer says; the code of a refusal, if there was one.
     fn act(&mut self) -> Option<&'static str> {
         let mut rejected = None;
-        let before = self.state.borrow().clone();
         while let Some(output) = self.enforcer.poll_output() {
             match output {
                 Output::Publish(word) => self.shared.gate.store(word),
@@ -188,19 +199,22 @@ impl Gatekeeper {
                 }
             }
         }
-        let after = reply(&self.enforcer);
-        let moved = (before.gate, &before.reason) != (after.gate, &after.reason);
         // A renewal moves the deadline only; followers learn that too.
-        if moved || after.gate == GateState::Open as i32 {
-            self.state.send_replace(after);
-        }
+        self.state.send_if_modified(|held| {
+            let is_news = held != self.enforcer.gate();
+            if is_news {
+                held.clone_from(self.enforcer.gate());
+            }
+            is_news
+        });
         self.ignored.send_replace(self.enforcer.latched_ignored());
         rejected
     }
 
-    /// Reads the key set if its text changed. A missing or bad file leaves the last good one.
-    async fn read_anchor(&mut self) {
-        let Ok(text) = tokio::fs::read_to_string(&self.anchor).await else {
+    /// Takes the key set if its text changed; none is a file that cannot be read. A missing or bad
+    /// file leaves the last good one.
+    fn take_anchor(&mut self, text: Option<String>) {
+        let Some(text) = text else {
             if !self.is_missed && self.anchor_text.is_none() {
                 self.is_missed = true;
                 log::trust_anchor(
@@ -228,9 +242,10 @@ impl Gatekeeper {
     }
 }
 
-/// The gate in words.
-fn reply(enforcer: &Enforcer) -> GateReply {
-    let (gate, reason, deadline_ms) = match enforcer.gate() {
+/// The gate in words, with the time that it has left now.
+#[must_use]
+pub fn reply(gate: &Gate) -> GateReply {
+    let (gate, reason, deadline_ms) = match gate {
         Gate::Closed { reason } => (GateState::Closed, reason.clone(), 0),
         Gate::Open { deadline } => {
             (GateState::Open, String::new(), deadline.since(clock::boot()).0 / 1_000_000)
@@ -240,5 +255,25 @@ fn reply(enforcer: &Enforcer) -> GateReply {
     GateReply { gate: gate as i32, reason, deadline_ms, rejected: String::new() }
 }
 
+/// Tells the text of `file` once a second, none if it cannot be read, until nobody listens.
+async fn read_texts(file: PathBuf, tell: mpsc::Sender<Option<String>>) {
+    loop {
+        let text = async {
+            let mut text = String::new();
+            let file = tokio::fs::File::open(&file).await?;
+            file.take(ANCHOR_LIMIT).read_to_string(&mut text).await?;
+            std::io::Result::Ok(text)
+        };
+        if tell.send(text.await.ok()).await.is_err() {
+            return;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
 /// Time between two looks at the key set's file.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long requests wait for the first look.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+/// Bytes of a key set; what is longer is cut, and then no key set.
+const ANCHOR_LIMIT: u64 = 1 << 20;

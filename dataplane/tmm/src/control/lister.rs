@@ -59,6 +59,10 @@ impl Lister {
         state.number += 1;
         let number = state.number;
         for line in &mut state.lines {
+            // Of listings that were given up; their room is needed.
+            while line.answer.pop().is_ok() {}
+        }
+        for line in &mut state.lines {
             // A thread that still has earlier pages answers none of them in time either.
             line.ask.push(Box::new(FlowPage::new(number, filter, limit))).map_err(|_| NoAnswer)?;
         }

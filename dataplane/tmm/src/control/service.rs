@@ -57,8 +57,12 @@ impl Service {
 
 type Followed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-fn follow<T: Clone + Send + Sync + 'static>(receiver: watch::Receiver<T>) -> Followed<T> {
-    Box::pin(WatchStream::new(receiver).map(Ok))
+fn follow<S, T>(receiver: watch::Receiver<S>, say: impl Fn(S) -> T + Send + 'static) -> Followed<T>
+where
+    S: Clone + Send + Sync + 'static,
+    T: 'static,
+{
+    Box::pin(WatchStream::new(receiver).map(move |state| Ok(say(state))))
 }
 
 #[tonic::async_trait]
@@ -101,14 +105,18 @@ impl Tmm for Service {
         &self,
         _: Request<WatchGateRequest>,
     ) -> Result<Response<Self::WatchGateStream>, Status> {
-        Ok(Response::new(follow(self.gate.follow())))
+        Ok(Response::new(follow(self.gate.follow(), |gate| gatekeeper::reply(&gate))))
     }
 
     async fn apply(&self, request: Request<ApplyRequest>) -> Result<Response<ApplyReply>, Status> {
-        let spec = Spec::decode(&request.into_inner().spec)
+        let bytes = request.into_inner().spec;
+        let gone = || Status::unavailable("the configuration's task ended");
+        // A large one takes its time, in which a lease or a close must not wait.
+        let spec = tokio::task::spawn_blocking(move || Spec::decode(&bytes))
+            .await
+            .map_err(|_| gone())?
             .map_err(|error| Status::invalid_argument(format!("no snapshot: {error}")))?;
         let (answer, wait) = oneshot::channel();
-        let gone = || Status::unavailable("the configuration's task ended");
         self.applier.send(Message::Apply(Box::new(spec), answer)).await.map_err(|_| gone())?;
         let applied = wait.await.map_err(|_| gone())?;
         if !applied.taken {
@@ -121,7 +129,7 @@ impl Tmm for Service {
         &self,
         _: Request<WatchReportsRequest>,
     ) -> Result<Response<Self::WatchReportsStream>, Status> {
-        Ok(Response::new(follow(self.reports.clone())))
+        Ok(Response::new(follow(self.reports.clone(), |report| report)))
     }
 
     async fn statistics(
