@@ -197,6 +197,12 @@ fn restart_of_either_end_rebinds_without_a_second_entry() {
     pair.must_down(&mut rig, 777, &DATA);
     rig.must_drop(&CLIENT, CLIENT.sctp(C, VIP, 88, &DATA), DropReason::SctpBadTag);
     assert_eq!(rig.worker.flows().len(), 1);
+
+    // The end of the last association leaves nothing of those before.
+    pair.must_up(&mut rig, 888, &SHUTDOWN);
+    pair.must_down(&mut rig, 777, &SHUTDOWN_ACK);
+    pair.must_up(&mut rig, 888, &SHUTDOWN_COMPLETE);
+    assert_eq!(rig.worker.flows().len(), 0);
 }
 
 #[test]
