@@ -105,19 +105,9 @@ impl TestAuthority {
         self.wanted
     }
 
-    /// Stores and takes the person's wish.
-    ///
-    /// # Errors
-    ///
-    /// [`VaultError`]; the wish stays as it was.
-    pub fn want(&mut self, vault: &Arc<dyn Vault>, wanted: Wanted) -> Result<(), VaultError> {
-        let word: &[u8] = match wanted {
-            Wanted::Open => b"open",
-            Wanted::Closed => b"closed",
-        };
-        vault.store(WANTED, word)?;
+    /// Takes the person's wish; [`store_wish`] makes it survive a restart.
+    pub const fn want(&mut self, wanted: Wanted) {
         self.wanted = wanted;
-        Ok(())
     }
 
     /// An `open` statement for one pod and nonce, none while the gate is wanted closed.
@@ -136,6 +126,19 @@ impl TestAuthority {
     pub fn renew(&mut self, unix_seconds: u64) -> Option<String> {
         (self.wanted == Wanted::Open).then(|| self.authority.renew(&occasion(unix_seconds)))
     }
+}
+
+/// Stores what the person wants. Waits for the disk.
+///
+/// # Errors
+///
+/// [`VaultError`]; the stored wish stays as it was.
+pub fn store_wish(vault: &Arc<dyn Vault>, wanted: Wanted) -> Result<(), VaultError> {
+    let word: &[u8] = match wanted {
+        Wanted::Open => b"open",
+        Wanted::Closed => b"closed",
+    };
+    vault.store(WANTED, word)
 }
 
 /// Why the authority cannot sign.

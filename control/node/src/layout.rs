@@ -92,6 +92,12 @@ impl Layout {
         self.log().join(format!("{}.log", part_name(index)))
     }
 
+    /// File that the TMM of replica `index` keeps locked while it lives.
+    #[must_use]
+    pub fn tmm_lock(&self, index: u16) -> PathBuf {
+        self.run().join(format!("{}.lock", part_name(index)))
+    }
+
     /// Pid file of the TMM of replica `index`.
     #[must_use]
     pub fn tmm_pid(&self, index: u16) -> PathBuf {

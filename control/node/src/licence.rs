@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::authority::{SELF_ISSUED, TestAuthority, Wanted};
+use crate::authority::{self, SELF_ISSUED, TestAuthority, Wanted};
 use crate::controller::{Licence, Order, Vault, VaultError};
 
 /// Between two heartbeats.
@@ -19,6 +19,8 @@ pub const HEARTBEAT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct SelfIssued {
     authority: Mutex<TestAuthority>,
+    /// Held while a wish is stored, so that the last one said is the one stored.
+    turn: Mutex<()>,
     vault: Arc<dyn Vault>,
     orders: watch::Sender<Order>,
 }
@@ -45,30 +47,40 @@ impl SelfIssued {
     pub fn new(authority: TestAuthority, vault: Arc<dyn Vault>) -> Arc<Self> {
         let order = order(authority.wanted(), None);
         let orders = watch::channel(order).0;
-        Arc::new(Self { authority: Mutex::new(authority), vault, orders })
+        Arc::new(Self { authority: Mutex::new(authority), turn: Mutex::new(()), vault, orders })
     }
 
-    /// Opens or closes all gates. Closing is ordered before it is stored: it never waits for a disk.
+    /// Opens or closes all gates, and waits for the disk that keeps the wish. To close takes effect
+    /// before it is stored, whatever becomes of the storing.
     ///
     /// # Errors
     ///
     /// [`VaultError`] if the wish cannot be stored; an open is not done then, a close holds until
     /// the next start.
     pub fn want(&self, wanted: Wanted) -> Result<(), VaultError> {
-        let mut authority = self.lock();
+        // An earlier wish that panicked left nothing half done.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         if wanted == Wanted::Closed {
-            self.orders.send_replace(order(wanted, None));
+            self.take(wanted);
         }
-        authority.want(&self.vault, wanted)?;
-        self.orders.send_if_modified(|held| match (held, wanted) {
+        authority::store_wish(&self.vault, wanted)?;
+        if wanted == Wanted::Open {
+            self.take(wanted);
+        }
+        Ok(())
+    }
+
+    fn take(&self, wanted: Wanted) {
+        let mut authority = self.lock();
+        authority.want(wanted);
+        self.orders.send_if_modified(|held| match (&held, wanted) {
             // Said twice: the gates are open, the heartbeat goes on.
-            (Order::Open { .. }, Wanted::Open) | (Order::Close { .. }, Wanted::Closed) => false,
-            (held, wanted) => {
+            (Order::Open { .. }, Wanted::Open) => false,
+            (_, wanted) => {
                 *held = order(wanted, None);
                 true
             }
         });
-        Ok(())
     }
 
     /// What the authority did last.
@@ -139,3 +151,6 @@ fn unix_seconds() -> u64 {
 }
 
 const CLOSED: Order = Order::Close { reason: SELF_ISSUED };
+
+#[cfg(test)]
+mod tests;

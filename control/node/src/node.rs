@@ -15,7 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::authority::{AuthorityError, SELF_ISSUED, TestAuthority};
-use crate::certs::{self, CertError};
+use crate::certs::{self, CertError, Made};
 use crate::controller::core::CoreSettings;
 use crate::controller::runtime::{self, World};
 use crate::controller::view::View;
@@ -30,7 +30,7 @@ use crate::licence::SelfIssued;
 use crate::metrics::NodePages;
 use crate::settings::NodeSettings;
 use crate::socket::{self, Desk};
-use crate::supervisor::{SharedEvents, Supervisor};
+use crate::supervisor::{Restarts, SharedEvents, Supervisor};
 use crate::vault::FileVault;
 
 /// What happens to the TMMs at the end of spk-node.
@@ -136,11 +136,19 @@ pub async fn run(settings: NodeSettings, at_end: AtEnd) -> Result<(), NodeError>
         catalogue,
         licence: Arc::clone(&licence),
     };
+    let restarts = supervisor.restarts();
+    let renewal = Renewal {
+        settings: Arc::clone(&settings),
+        layout: layout.clone(),
+        jwks,
+        events: Arc::clone(&events),
+        views: desk.views.clone(),
+    };
     let pages = Arc::new(NodePages::new(desk.clone(), made.first_end));
     site.serve(&(Arc::clone(&pages) as Arc<dyn Pages>));
     socket::serve(listener, desk);
     tokio::spawn(Arc::clone(&licence).beat());
-    tokio::spawn(renew(Arc::clone(&settings), layout.clone(), jwks, Arc::clone(&events), pages));
+    tokio::spawn(renewal.run(pages, restarts));
 
     let world = World {
         facts,
@@ -209,29 +217,56 @@ fn prepare(layout: &Layout) -> Result<Flock<File>, NodeError> {
         .map_err(|_| NodeError::Busy { path: layout.root().to_owned() })
 }
 
-/// Renews certificates once a day; TMMs read the new ones at their next start.
-async fn renew(
+/// Renews certificates once a day. TMMs read theirs when they start, so those that got a new one are
+/// restarted, one after the other; step `licence` makes that unnecessary (OPS-320).
+struct Renewal {
     settings: Arc<NodeSettings>,
     layout: Layout,
     jwks: String,
     events: SharedEvents,
-    pages: Arc<NodePages>,
-) {
-    loop {
-        tokio::time::sleep(RENEW_INTERVAL).await;
-        let made = match certs::ensure(&layout, SystemTime::now()) {
-            Ok(made) => made,
-            Err(error) => {
-                tracing::error!(%error, code = error.code(), "certificates are not renewed");
-                continue;
+    views: watch::Receiver<Arc<View>>,
+}
+
+impl Renewal {
+    async fn run(self, pages: Arc<NodePages>, restarts: Restarts) {
+        loop {
+            tokio::time::sleep(RENEW_INTERVAL).await;
+            // It waits for disks.
+            let made = match tokio::task::block_in_place(|| self.renew()) {
+                Ok(made) => made,
+                Err(error) => {
+                    tracing::error!(%error, code = error.code(), "certificates are not renewed");
+                    continue;
+                }
+            };
+            pages.set_certificate_end(made.first_end);
+            report_certificates(&self.events, &self.settings, &made.new);
+            if made.new.contains(&certs::SERVER) {
+                for (place, replica) in self.settings.replicas.iter().enumerate() {
+                    restarts.restart(place).await;
+                    self.until_ready(replica.index).await;
+                }
             }
-        };
-        pages.set_certificate_end(made.first_end);
-        report_certificates(&events, &settings, &made.new);
-        for replica in &settings.replicas {
-            if let Err(error) = install::replica(&layout, &settings, replica, &jwks) {
-                tracing::error!(%error, code = error.code(), "certificates are not renewed");
-            }
+        }
+    }
+
+    fn renew(&self) -> Result<Made, NodeError> {
+        let made = certs::renew(&self.layout, SystemTime::now())?;
+        for replica in &self.settings.replicas {
+            install::replica(&self.layout, &self.settings, replica, &self.jwks)?;
+        }
+        Ok(made)
+    }
+
+    /// Waits until the replica serves again, for [`READY_LIMIT`] at most.
+    async fn until_ready(&self, index: u16) {
+        let mut views = self.views.clone();
+        let ready = views.wait_for(|view| {
+            let mut replicas = view.replicas.iter();
+            replicas.any(|found| found.index == index && found.not_ready.is_none())
+        });
+        if tokio::time::timeout(READY_LIMIT, ready).await.is_err() {
+            tracing::warn!("replica {index} does not serve after its restart");
         }
     }
 }
@@ -254,4 +289,6 @@ fn random_seed() -> Option<[u8; 32]> {
     Some(seed)
 }
 
+/// How long the next restart waits for the one before.
+const READY_LIMIT: Duration = Duration::from_secs(60);
 const RENEW_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);

@@ -210,7 +210,12 @@ impl Desk {
             Request::LeaseOpen => Wanted::Open,
             Request::LeaseClose => Wanted::Closed,
         };
-        let stored = self.licence.want(wanted);
+        let licence = Arc::clone(&self.licence);
+        // It waits for a disk.
+        let stored = match tokio::task::spawn_blocking(move || licence.want(wanted)).await {
+            Ok(stored) => stored,
+            Err(error) => return refused("lease_task", &error),
+        };
         if let Err(error) = &stored
             && wanted == Wanted::Open
         {

@@ -1,7 +1,7 @@
 //! Starts, watches and restarts one TMM per replica.
 //!
 //! Owns processes and their log files, and no state of theirs: a TMM runs on when spk-node dies, and
-//! the next spk-node adopts it by its pid file. Whether it serves is seen by [`crate::controller`]
+//! the next spk-node adopts it by its pid file, or restarts it if only its lock tells of it. Whether it serves is seen by [`crate::controller`]
 //! over its gRPC port.
 //!
 //! Invariant: at most one TMM per replica; a signal goes only to a process whose start time is the
@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -39,6 +39,7 @@ pub struct Supervisor {
 #[derive(Debug)]
 struct Part {
     wish: watch::Sender<Wish>,
+    restart: mpsc::Sender<()>,
     state: watch::Receiver<PartState>,
     task: JoinHandle<()>,
 }
@@ -92,8 +93,10 @@ impl Supervisor {
             .map(|replica| {
                 let (wish, wished) = watch::channel(Wish::Run);
                 let (report, state) = watch::channel(PartState::Stopped);
-                let keeper = Keeper::new(settings, layout, replica, Arc::clone(events), report);
-                Part { wish, state, task: tokio::spawn(keeper.run(wished)) }
+                let (restart, asked) = mpsc::channel(1);
+                let events = Arc::clone(events);
+                let keeper = Keeper::new(settings, layout, replica, events, report, asked);
+                Part { wish, restart, state, task: tokio::spawn(keeper.run(wished)) }
             })
             .collect();
         let targets = settings
@@ -115,10 +118,48 @@ impl Supervisor {
         self.parts.iter().map(|part| part.state.clone()).collect()
     }
 
+    /// Restarts TMMs on demand.
+    #[must_use]
+    pub fn restarts(&self) -> Restarts {
+        let parts = self.parts.iter();
+        Restarts(parts.map(|part| (part.restart.clone(), part.state.clone())).collect())
+    }
+
     /// Lets the TMMs run on without a supervisor.
     pub async fn leave(self) {
         for part in self.parts {
             end(part, Wish::Leave).await;
+        }
+    }
+}
+
+/// Restarts TMMs.
+#[derive(Clone, Debug)]
+pub struct Restarts(Vec<(mpsc::Sender<()>, watch::Receiver<PartState>)>);
+
+impl Restarts {
+    /// Restarts the TMM at `place` of `node.yaml` and waits until another process runs. One that does
+    /// not run is left alone: it takes what is there when it starts.
+    pub async fn restart(&self, place: usize) {
+        let Some((restart, state)) = self.0.get(place) else { return };
+        let before = state.borrow().pid();
+        if before.is_none() || restart.send(()).await.is_err() {
+            return;
+        }
+        let mut state = state.clone();
+        let renewed = |state: &PartState| state.pid().is_some_and(|pid| Some(pid) != before);
+        // An error is the end of supervision.
+        let _ = state.wait_for(renewed).await;
+    }
+}
+
+impl PartState {
+    /// Process id of one that runs.
+    #[must_use]
+    pub const fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Running { pid, .. } => Some(*pid),
+            Self::Stopped | Self::Waiting { .. } => None,
         }
     }
 }
@@ -149,10 +190,22 @@ async fn not_run(wish: &mut watch::Receiver<Wish>) -> Wish {
     wish.wait_for(|wish| *wish != Wish::Run).await.map_or(Wish::Leave, |wish| *wish)
 }
 
+/// How the watch over a process ended.
+enum Watched {
+    /// The process ended by itself.
+    Exited(Exit),
+    /// It was ended and is to be started again.
+    Restart,
+    /// It was ended, or left, for good.
+    Over,
+}
+
 /// Keeps one TMM running.
 struct Keeper {
     recipe: Recipe,
     pid_file: PathBuf,
+    lock: PathBuf,
+    asked: mpsc::Receiver<()>,
     log: log_file::LogFile,
     drain: Duration,
     pod: EventObject,
@@ -168,11 +221,14 @@ impl Keeper {
         replica: &ReplicaSettings,
         events: SharedEvents,
         report: watch::Sender<PartState>,
+        asked: mpsc::Receiver<()>,
     ) -> Self {
         let name = layout::pod_name(replica.index);
         Self {
             recipe: Recipe::new(settings, layout, replica),
             pid_file: layout.tmm_pid(replica.index),
+            lock: layout.tmm_lock(replica.index),
+            asked,
             log: log_file::LogFile::new(layout.tmm_log(replica.index), settings.tmm.log_limit),
             drain: Duration::from_secs(u64::from(settings.tmm.drain_seconds)),
             pod: EventObject::new("Pod", &settings.tmm_namespace, &name),
@@ -189,16 +245,25 @@ impl Keeper {
             let begun = Instant::now();
             let outcome = match adopted.take() {
                 Some(process) => Ok(process),
-                None => Process::spawn(&self.recipe, &self.log, &self.pid_file),
+                None => {
+                    self.recipe.renew_trust();
+                    // It takes what a restart would bring.
+                    while self.asked.try_recv().is_ok() {}
+                    Process::spawn(&self.recipe, &self.log, &self.pid_file, &self.lock)
+                }
             };
             let cause = match outcome {
                 Ok(process) => match self.watch(process, &mut wish).await {
-                    Some(exit) => {
+                    Watched::Exited(exit) => {
                         let text = exit.logged_in(&self.log).to_string();
                         self.event(EventKind::Warning, "TmmExited", text.clone());
                         text
                     }
-                    None => return,
+                    Watched::Restart => {
+                        self.restarts = self.restarts.saturating_add(1);
+                        continue;
+                    }
+                    Watched::Over => return,
                 },
                 Err(error) => {
                     self.event(EventKind::Warning, "TmmNotStarted", error.to_string());
@@ -221,31 +286,39 @@ impl Keeper {
 
     /// The running TMM of an earlier spk-node, if it was started as we would start it.
     async fn adopt(&self) -> Option<Process> {
-        let identity = match Identity::read(&self.pid_file) {
-            Ok(identity) => identity?,
-            Err(error) => {
-                tracing::warn!(%error, "pid file is not readable; a TMM may run unsupervised");
-                return None;
+        let identity = Identity::read(&self.pid_file).unwrap_or_else(|error| {
+            tracing::warn!(%error, "pid file is not readable");
+            None
+        });
+        let known = identity.as_ref().and_then(|identity| {
+            Some((Process::adopt(identity)?, identity.recipe.as_ref() == Some(&self.recipe)))
+        });
+        let process = match known {
+            Some((process, true)) => {
+                let text = format!("adopted process {}", process.pid());
+                self.event(EventKind::Normal, "TmmAdopted", text);
+                return Some(process);
+            }
+            Some((process, false)) => {
+                let text =
+                    format!("settings or trust changed; process {} is restarted", process.pid());
+                self.event(EventKind::Normal, "TmmSettingsChanged", text);
+                process
+            }
+            // Its spk-node died before it wrote the pid file, or the file is broken.
+            None => {
+                let process = Process::find(&self.lock, &self.recipe.config)?;
+                let text = format!("process {} has no pid file; it is restarted", process.pid());
+                self.event(EventKind::Warning, "TmmUnknown", text);
+                process
             }
         };
-        let process = Process::adopt(&identity)?;
-        if identity.recipe == self.recipe {
-            let text = format!("adopted process {}", identity.pid);
-            self.event(EventKind::Normal, "TmmAdopted", text);
-            return Some(process);
-        }
-        let text = format!("settings or trust changed; process {} is restarted", identity.pid);
-        self.event(EventKind::Normal, "TmmSettingsChanged", text);
         process.stop(self.drain + KILL_AFTER).await;
         None
     }
 
-    /// Watches `process` until it ends (how it ended) or is ended on purpose (none).
-    async fn watch(
-        &mut self,
-        mut process: Process,
-        wish: &mut watch::Receiver<Wish>,
-    ) -> Option<Exit> {
+    /// Watches `process` until it ends or is ended on purpose.
+    async fn watch(&mut self, mut process: Process, wish: &mut watch::Receiver<Wish>) -> Watched {
         self.report.send_replace(PartState::Running {
             pid: process.pid(),
             since: SystemTime::now(),
@@ -264,9 +337,18 @@ impl Keeper {
             tokio::select! {
                 exit = process.ended() => {
                     identity::remove(&self.pid_file);
-                    return Some(exit);
+                    return Watched::Exited(exit);
                 }
-                _ = look.tick() => self.log.bound(),
+                // It waits for a disk.
+                _ = look.tick() => tokio::task::block_in_place(|| self.log.bound()),
+                Some(()) = self.asked.recv() => {
+                    let pid = process.pid();
+                    let text = format!("process {pid} is restarted with its new certificate");
+                    self.event(EventKind::Normal, "TmmRestarted", text);
+                    process.stop(self.drain + KILL_AFTER).await;
+                    identity::remove(&self.pid_file);
+                    return Watched::Restart;
+                }
                 next = not_run(wish) => {
                     if next == Wish::Stop {
                         let pid = process.pid();
@@ -275,7 +357,7 @@ impl Keeper {
                         self.report.send_replace(PartState::Stopped);
                         self.event(EventKind::Normal, "TmmStopped", format!("process {pid} was stopped"));
                     }
-                    return None;
+                    return Watched::Over;
                 }
             }
         }

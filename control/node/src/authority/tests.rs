@@ -35,9 +35,9 @@ fn nothing_is_signed_before_a_person_opens() {
     assert_eq!(authority.open("spk-core", "pod", &[0; 16], 0), None);
     assert_eq!(authority.renew(0), None);
     assert_eq!(authority.last(), (1, 0));
-    authority.want(&vault, Wanted::Open).unwrap();
+    authority.want(Wanted::Open);
     assert!(authority.open("spk-core", "pod", &[0; 16], 0).is_some());
-    authority.want(&vault, Wanted::Closed).unwrap();
+    authority.want(Wanted::Closed);
     assert_eq!(authority.renew(0), None);
 }
 
@@ -45,7 +45,8 @@ fn nothing_is_signed_before_a_person_opens() {
 fn restart_keeps_key_asset_and_wish_and_takes_a_new_epoch() {
     let vault = vault();
     let mut first = start(&vault);
-    first.want(&vault, Wanted::Open).unwrap();
+    first.want(Wanted::Open);
+    store_wish(&vault, Wanted::Open).unwrap();
     let second = TestAuthority::start(&vault, || None).unwrap();
     assert_eq!(second.kid(), first.kid());
     assert_eq!(second.authority.daid(), first.authority.daid());

@@ -84,3 +84,39 @@ fn key_that_does_not_fit_or_a_foreign_leaf_is_replaced() {
     fs::copy(&foreign_cert, &cert).unwrap();
     assert_eq!(ensure(&place.layout, at(0)).unwrap().new, ["grpc-svc"]);
 }
+
+#[test]
+fn certificates_of_someone_elses_ca_are_used_as_they_are_without_its_key() {
+    let place = place();
+    ensure(&place.layout, at(0)).unwrap();
+    fs::remove_file(place.layout.keys().join("priv.key")).unwrap();
+    let files = || {
+        ["certs/ca_root.crt", "certs/grpc-svc.crt", "certs/f5-ing-demo-f5ingress.crt"]
+            .map(|name| fs::read_to_string(place.layout.root().join(name)).unwrap())
+    };
+    let before = files();
+    // Also within the time in which own ones are renewed.
+    for day in [0, 300, 350] {
+        assert_eq!(ensure(&place.layout, at(day)).unwrap().new, Vec::<&str>::new(), "{day}");
+        assert_eq!(renew(&place.layout, at(day)).unwrap().new, Vec::<&str>::new(), "{day}");
+    }
+    assert_eq!(files(), before);
+}
+
+#[test]
+fn ca_is_never_replaced_while_processes_run() {
+    let place = place();
+    ensure(&place.layout, at(0)).unwrap();
+    let ca = || fs::read_to_string(place.layout.certs().join("ca_root.crt")).unwrap();
+    let before = ca();
+    // Shortly before its end a leaf ends with it.
+    let made = renew(&place.layout, at(3_600)).unwrap();
+    assert_eq!(made.new, ["grpc-svc", "f5-ing-demo-f5ingress"]);
+    assert_eq!(made.first_end, (20_000 + 3_650) * DAY);
+    fs::remove_file(place.layout.keys().join("priv.key")).unwrap();
+    let refused = renew(&place.layout, at(3_651)).unwrap_err();
+    assert_eq!(refused.code(), "certificate_no_ca_key");
+    assert_eq!(ca(), before);
+    assert_eq!(ensure(&place.layout, at(3_651)).unwrap().new[0], "ca");
+    assert_ne!(ca(), before);
+}

@@ -180,8 +180,13 @@ impl Talk<'_> {
             let plan = plans.borrow_and_update().clone();
             let mut refused = false;
             if let Some(plan) = plan {
-                let request = proto::ApplyRequest::new(&plan.spec_for(self.target.index));
-                let reply = call("Apply", client.apply(request)).await?;
+                let index = self.target.index;
+                // A large one takes its time, in which a lease or a close must not wait.
+                let request = tokio::task::spawn_blocking(move || {
+                    proto::ApplyRequest::new(&plan.spec_for(index))
+                });
+                let request = request.await.map_err(|_| LinkError::Ended)?;
+                let reply = call_within(APPLY_LIMIT, "Apply", client.apply(request)).await?;
                 refused = !reply.accepted;
                 self.tell(News::Applied(reply)).await?;
                 self.configured.send_replace(true);
@@ -237,7 +242,9 @@ impl Talk<'_> {
                             "{} refused a renewal",
                             self.target.pod
                         );
+                        self.tell(News::Gate(gate)).await?;
                         opened = false;
+                        continue;
                     }
                     Some(gate)
                 }
@@ -313,10 +320,18 @@ async fn call<T>(
     name: &'static str,
     answer: impl Future<Output = Result<tonic::Response<T>, Status>>,
 ) -> Result<T, LinkError> {
-    match tokio::time::timeout(CALL_LIMIT, answer).await {
+    call_within(CALL_LIMIT, name, answer).await
+}
+
+async fn call_within<T>(
+    limit: Duration,
+    name: &'static str,
+    answer: impl Future<Output = Result<tonic::Response<T>, Status>>,
+) -> Result<T, LinkError> {
+    match tokio::time::timeout(limit, answer).await {
         Ok(Ok(response)) => Ok(response.into_inner()),
         Ok(Err(status)) => Err(failed(name, &status)),
-        Err(_) => Err(LinkError::Silent { call: name, seconds: CALL_LIMIT.as_secs() }),
+        Err(_) => Err(LinkError::Silent { call: name, seconds: limit.as_secs() }),
     }
 }
 
@@ -338,5 +353,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// A TMM that was just started may take this long to answer.
 const START_GRACE: Duration = Duration::from_secs(2);
 const CALL_LIMIT: Duration = Duration::from_secs(5);
+/// A TMM answers a snapshot when its packet threads run it, for which it waits 5 s itself.
+const APPLY_LIMIT: Duration = Duration::from_secs(30);
 /// Crds.md §4.2: a failed delivery is tried again every 2 s.
 const RETRY: Duration = Duration::from_secs(2);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use spk_plan::Plan;
@@ -58,7 +58,7 @@ pub async fn run<F: Facts + 'static, S: Statuses, A: Actuator>(
     let context =
         LinkContext { namespace, tls, plans: plan, licence: Arc::clone(&licence), news: tell };
     let mut links = Links { context, tasks: BTreeMap::new() };
-    let mut hands = Hands { statuses, events, vault, plans };
+    let mut hands = Hands { statuses, events, vault, plans, unkept: None };
     let mut core = start(settings, &hands);
     let (give, mut given) = mpsc::channel(1);
     let reader = tokio::spawn(async move { while give.send(facts.next().await).await.is_ok() {} });
@@ -81,10 +81,11 @@ pub async fn run<F: Facts + 'static, S: Statuses, A: Actuator>(
                 core.handle_input(Input::Replicas(targets), now());
             }
             () = at(timer) => core.handle_timeout(now()),
+            () = at(hands.next_try()) => hands.keep().await,
         }
         let mut acted = false;
         while let Some(output) = core.poll_output() {
-            hands.act(output);
+            hands.act(output).await;
             acted = true;
         }
         if acted || core.poll_timeout().is_none() {
@@ -114,20 +115,25 @@ struct Hands<S> {
     events: Arc<Mutex<dyn Events>>,
     vault: Arc<dyn Vault>,
     plans: watch::Sender<Option<Arc<Plan>>>,
+    /// What could not be stored yet.
+    unkept: Option<Unkept>,
+}
+
+/// A record that waits for its vault.
+struct Unkept {
+    record: Vec<u8>,
+    next_try: Instant,
+    /// Whether the failure was told.
+    is_told: bool,
 }
 
 impl<S: Statuses> Hands<S> {
-    fn act(&mut self, output: Output) {
+    async fn act(&mut self, output: Output) {
         match output {
             Output::Keep(record) => {
-                if let Err(error) = self.vault.store(MEMORY, &record) {
-                    self.record(EventRecord {
-                        reason: "StoreFailed",
-                        kind: EventKind::Warning,
-                        object: EventObject::new("Controller", "", "controller"),
-                        text: format!("{error}; a restart would go back to an older state"),
-                    });
-                }
+                let is_told = self.unkept.take().is_some_and(|unkept| unkept.is_told);
+                self.unkept = Some(Unkept { record, next_try: Instant::now(), is_told });
+                self.keep().await;
             }
             Output::Push(plan) => {
                 tracing::info!("configuration {} goes to all TMMs", plan.generation());
@@ -137,6 +143,36 @@ impl<S: Statuses> Hands<S> {
             Output::Pods(pods) => self.statuses.put_pods(&pods),
             Output::Event(event) => self.record(event),
         }
+    }
+
+    /// When the record that could not be stored is tried again.
+    fn next_try(&self) -> Option<Instant> {
+        self.unkept.as_ref().map(|unkept| unkept.next_try)
+    }
+
+    /// Stores what is not stored yet; the first failure is told, and each is tried again.
+    async fn keep(&mut self) {
+        let Some(unkept) = self.unkept.take() else { return };
+        let vault = Arc::clone(&self.vault);
+        let Unkept { record, is_told, .. } = unkept;
+        // It waits for a disk.
+        let stored = tokio::task::spawn_blocking(move || {
+            let stored = vault.store(MEMORY, &record);
+            (stored, record)
+        });
+        // Only a panic of the vault, or the end of spk-node, takes the record away.
+        let Ok((stored, record)) = stored.await else { return };
+        let Err(error) = stored else { return };
+        if !is_told {
+            self.record(EventRecord {
+                reason: "StoreFailed",
+                kind: EventKind::Warning,
+                object: EventObject::new("Controller", "", "controller"),
+                text: format!("{error}; a restart would go back to an older state"),
+            });
+        }
+        let next_try = Instant::now() + KEEP_AGAIN;
+        self.unkept = Some(Unkept { record, next_try, is_told: true });
     }
 
     fn record(&self, event: EventRecord) {
@@ -189,5 +225,10 @@ fn now() -> Now {
     Now { monotonic: Instant::now(), wall: Timestamp::now() }
 }
 
+/// Between two tries to store a record.
+const KEEP_AGAIN: Duration = Duration::from_secs(1);
 /// Name of the vault record of the last accepted configuration.
 const MEMORY: &str = "accepted.json";
+
+#[cfg(test)]
+mod tests;

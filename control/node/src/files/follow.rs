@@ -2,7 +2,8 @@
 //!
 //! Owns when files are read: at a change that the kernel tells (inotify), and every half second for
 //! what it does not tell (network file systems). A file is read once it has been quiet for 50 ms, so
-//! that one that is still being written is not taken for a short one.
+//! that one that is still being written is not taken for a short one, and is gone once two readings
+//! did not find it, as an editor that replaces it may take it away for a moment.
 //! Source: operations.md §1.6 (OPS-170).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,8 @@ pub struct FileFacts {
     vault: Arc<dyn Vault>,
     catalogue: Catalogue,
     stamps: BTreeMap<String, Stamp>,
+    /// Files that the last reading missed.
+    missed: BTreeSet<String>,
     revision: u64,
     stored: Vec<u8>,
     views: watch::Sender<Arc<Catalogue>>,
@@ -96,6 +99,7 @@ impl FileFacts {
             vault,
             catalogue,
             stamps: BTreeMap::new(),
+            missed: BTreeSet::new(),
             revision: 0,
             stored: stored.unwrap_or_default(),
             views,
@@ -150,6 +154,18 @@ impl FileFacts {
             }
         }
         let held = self.catalogue.files().len();
+        let missed: BTreeSet<String> = self
+            .catalogue
+            .files()
+            .keys()
+            .filter(|name| !present.contains(*name))
+            .cloned()
+            .collect();
+        // What went while nobody looked is gone at the first reading.
+        if !self.first {
+            present.extend(missed.difference(&self.missed).cloned());
+        }
+        self.missed = missed.intersection(&present).cloned().collect();
         self.catalogue.retain(&present);
         self.stamps.retain(|name, _| present.contains(name));
         Ok(changed || self.catalogue.files().len() != held)
@@ -187,10 +203,11 @@ impl FileFacts {
 impl Facts for FileFacts {
     async fn next(&mut self) -> FactSet {
         loop {
-            match self.scan() {
+            // It waits for disks, of the directory and of the vault.
+            match tokio::task::block_in_place(|| self.scan()) {
                 Ok(changed) if changed || self.first => {
                     self.first = false;
-                    return self.publish();
+                    return tokio::task::block_in_place(|| self.publish());
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -198,7 +215,8 @@ impl Facts for FileFacts {
                 }
             }
             // A closed channel (no inotify) leaves the timer.
-            let _ = tokio::time::timeout(RESCAN, self.told.recv()).await;
+            let wait = if self.missed.is_empty() { RESCAN } else { QUIET };
+            let _ = tokio::time::timeout(wait, self.told.recv()).await;
             tokio::time::sleep(QUIET).await;
             while self.told.try_recv().is_ok() {}
         }
@@ -283,3 +301,6 @@ const RECORD: &str = "resources.json";
 const QUIET: Duration = Duration::from_millis(50);
 const RESCAN: Duration = Duration::from_millis(500);
 const FILE_LIMIT: u64 = 16 << 20;
+
+#[cfg(test)]
+mod tests;

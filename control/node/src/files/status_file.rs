@@ -8,17 +8,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 use spk_api::ObjectId;
 use spk_api::status::Status;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::catalogue::{Catalogue, Entry, FileState};
+use super::catalogue::{Catalogue, Entry, EntryId, FileState};
 use super::follow::STATUS_SUFFIX;
 use crate::controller::{PodStatus, Statuses};
 use crate::durable::{self, Access};
@@ -26,13 +26,33 @@ use crate::durable::{self, Access};
 /// Takes statuses and writes them beside the files.
 #[derive(Debug)]
 pub struct StatusFiles {
-    tell: mpsc::UnboundedSender<Update>,
+    news: Arc<News>,
     task: JoinHandle<()>,
 }
 
-enum Update {
-    Object(ObjectId, Option<Box<Status>>),
-    Pods(Vec<PodStatus>),
+/// What the writer did not take yet: the newest of each object, however often it changes.
+#[derive(Debug, Default)]
+struct News {
+    unread: Mutex<Unread>,
+    wake: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Unread {
+    statuses: BTreeMap<ObjectId, Option<Status>>,
+    pods: Option<Vec<PodStatus>>,
+}
+
+impl News {
+    fn tell(&self, change: impl FnOnce(&mut Unread)) {
+        // Whoever panicked left whole values.
+        change(&mut self.unread.lock().unwrap_or_else(PoisonError::into_inner));
+        self.wake.notify_one();
+    }
+
+    fn take(&self) -> Unread {
+        std::mem::take(&mut self.unread.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl StatusFiles {
@@ -45,7 +65,7 @@ impl StatusFiles {
         licence: Option<&'static str>,
         served: BTreeSet<String>,
     ) -> Self {
-        let (tell, told) = mpsc::unbounded_channel();
+        let news = Arc::new(News::default());
         let writer = Writer {
             dir: dir.to_owned(),
             licence,
@@ -55,7 +75,8 @@ impl StatusFiles {
             pods: Vec::new(),
             written: BTreeMap::new(),
         };
-        Self { tell, task: tokio::spawn(writer.run(told, views)) }
+        let task = tokio::spawn(writer.run(Arc::clone(&news), views));
+        Self { news, task }
     }
 }
 
@@ -67,13 +88,13 @@ impl Drop for StatusFiles {
 
 impl Statuses for StatusFiles {
     fn put(&mut self, object: &ObjectId, status: Option<&Status>) {
-        let update = Update::Object(object.clone(), status.cloned().map(Box::new));
-        // The task ends only with this handle.
-        let _ = self.tell.send(update);
+        self.news.tell(|unread| {
+            unread.statuses.insert(object.clone(), status.cloned());
+        });
     }
 
     fn put_pods(&mut self, pods: &[PodStatus]) {
-        let _ = self.tell.send(Update::Pods(pods.to_vec()));
+        self.news.tell(|unread| unread.pods = Some(pods.to_vec()));
     }
 }
 
@@ -89,24 +110,18 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(
-        mut self,
-        mut told: mpsc::UnboundedReceiver<Update>,
-        mut views: watch::Receiver<Arc<Catalogue>>,
-    ) {
+    async fn run(mut self, news: Arc<News>, mut views: watch::Receiver<Arc<Catalogue>>) {
         views.mark_changed();
         let mut due: Option<Instant> = None;
         loop {
             tokio::select! {
-                update = told.recv() => match update {
-                    Some(update) => self.take(update),
-                    None => return,
-                },
+                () = news.wake.notified() => self.take(news.take()),
                 Ok(()) = views.changed() => {
                     self.catalogue = Arc::clone(&views.borrow_and_update());
                 }
                 () = at(due) => {
-                    due = self.write(Instant::now());
+                    // It waits for a disk.
+                    due = tokio::task::block_in_place(|| self.write(Instant::now()));
                     continue;
                 }
             }
@@ -115,38 +130,45 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, update: Update) {
-        match update {
-            Update::Object(id, Some(status)) => {
-                self.statuses.insert(id, *status);
-            }
-            Update::Object(id, None) => {
-                self.statuses.remove(&id);
-            }
-            Update::Pods(pods) => self.pods = pods,
+    fn take(&mut self, unread: Unread) {
+        for (id, status) in unread.statuses {
+            match status {
+                Some(status) => self.statuses.insert(id, status),
+                None => self.statuses.remove(&id),
+            };
+        }
+        if let Some(pods) = unread.pods {
+            self.pods = pods;
         }
     }
 
     /// Writes what changed and may be written; when the next writing is due.
     fn write(&mut self, now: Instant) -> Option<Instant> {
         let mut next: Option<Instant> = None;
+        let mut later = |at: Instant| next = Some(next.map_or(at, |next| next.min(at)));
+        let doubles = self.catalogue.doubles();
         for (name, file) in self.catalogue.files() {
-            let text = self.text(name, file);
+            let text = self.text(name, file, &doubles);
             if let Some((before, when)) = self.written.get(name) {
                 if *before == text {
                     continue;
                 }
                 let allowed = *when + SPACING;
                 if allowed > now {
-                    next = Some(next.map_or(allowed, |next| next.min(allowed)));
+                    later(allowed);
                     continue;
                 }
             }
             let path = self.dir.join(format!("{name}{STATUS_SUFFIX}"));
-            if let Err(error) = durable::write_unsynced(&path, text.as_bytes(), Access::Public) {
-                tracing::warn!(path = %path.display(), %error, "status is not written");
+            match durable::write_unsynced(&path, text.as_bytes(), Access::Public) {
+                Ok(()) => {
+                    self.written.insert(name.clone(), (text, now));
+                }
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "status is not written");
+                    later(now + SPACING);
+                }
             }
-            self.written.insert(name.clone(), (text, now));
         }
         self.remove_orphans();
         next
@@ -169,8 +191,12 @@ impl Writer {
         }
     }
 
-    fn text(&self, name: &str, file: &FileState) -> String {
-        let doubles = self.catalogue.doubles();
+    fn text(
+        &self,
+        name: &str,
+        file: &FileState,
+        doubles: &BTreeMap<(&str, &EntryId), &str>,
+    ) -> String {
         let objects = file
             .entries
             .iter()
@@ -249,3 +275,30 @@ const STAYS: &str = "the objects of the last good text stay in force";
 const SPACING: Duration = Duration::from_secs(1);
 /// Updates that come together make one writing.
 const SETTLE: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_that_could_not_be_written_is_written_when_it_can_be() {
+        let root = tempfile::tempdir().unwrap();
+        let mut catalogue = Catalogue::default();
+        catalogue.take("a.yaml", "");
+        let mut writer = Writer {
+            dir: root.path().join("absent"),
+            licence: Some("self-issued"),
+            served: BTreeSet::new(),
+            catalogue: Arc::new(catalogue),
+            statuses: BTreeMap::new(),
+            pods: Vec::new(),
+            written: BTreeMap::new(),
+        };
+        let now = Instant::now();
+        assert_eq!(writer.write(now), Some(now + SPACING));
+        fs::create_dir(&writer.dir).unwrap();
+        assert_eq!(writer.write(now + SPACING), None);
+        let text = fs::read_to_string(writer.dir.join("a.yaml.status.yaml")).unwrap();
+        assert!(text.contains("self-issued"), "{text}");
+    }
+}

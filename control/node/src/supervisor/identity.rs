@@ -7,10 +7,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::durable::{self, Access};
 use crate::layout::{self, Layout, TmmFile};
@@ -27,7 +29,8 @@ pub struct Recipe {
     pub environment: BTreeMap<String, String>,
     /// Text of its `tmm.yaml`.
     pub settings: String,
-    /// Digest of the CA and the lease keys that it trusts: with others it could not be reached.
+    /// Digest of the CA and the lease keys that it trusts and of its own certificate: with others it
+    /// could not be reached, now or once the old certificate ends.
     pub trust: String,
 }
 
@@ -50,11 +53,16 @@ impl Recipe {
             trust: trust(&layout.tmm(replica.index)),
         }
     }
+
+    /// Takes the certificates and keys that are there now.
+    pub(super) fn renew_trust(&mut self) {
+        self.trust = trust(&self.config);
+    }
 }
 
 fn trust(home: &Path) -> String {
     let mut context = Context::new(&SHA256);
-    for name in ["certs/ca_root.crt", "license/jwks.json"] {
+    for name in ["certs/ca_root.crt", "certs/grpc-svc.crt", "license/jwks.json"] {
         // A file that is missing is a trust of its own; installing it makes another one.
         context.update(&fs::read(home.join(name)).unwrap_or_default());
     }
@@ -70,8 +78,14 @@ pub struct Identity {
     pub start_ticks: u64,
     /// Boot that the start time counts from.
     pub boot_id: String,
-    /// How it was started.
-    pub recipe: Recipe,
+    /// How it was started; none if another version of spk-node wrote it in another form.
+    #[serde(deserialize_with = "known_recipe")]
+    pub recipe: Option<Recipe>,
+}
+
+fn known_recipe<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Recipe>, D::Error> {
+    let value = serde_json::Value::deserialize(input)?;
+    Ok(serde_json::from_value(value).ok())
 }
 
 /// A pid file cannot be used.
@@ -103,7 +117,7 @@ impl Identity {
             pid,
             start_ticks: start_ticks(pid)?,
             boot_id: boot_id()?,
-            recipe: recipe.clone(),
+            recipe: Some(recipe.clone()),
         })
     }
 
@@ -140,6 +154,20 @@ impl Identity {
         boot_id().is_ok_and(|boot| boot == self.boot_id)
             && start_ticks(self.pid).is_ok_and(|ticks| ticks == self.start_ticks)
     }
+}
+
+/// The process that was started with the lock file `lock` as its standard input and `config` among
+/// its arguments, whatever its pid file says.
+pub(super) fn holder(lock: &Path, config: &Path) -> Option<u32> {
+    let wanted = fs::metadata(lock).ok()?;
+    fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let input = fs::metadata(entry.path().join("fd/0")).ok()?;
+        let is_ours = (input.dev(), input.ino()) == (wanted.dev(), wanted.ino());
+        let arguments = fs::read(entry.path().join("cmdline")).ok()?;
+        let mut arguments = arguments.split(|byte| *byte == 0);
+        (is_ours && arguments.any(|text| text == config.as_os_str().as_bytes())).then_some(pid)
+    })
 }
 
 /// Removes the pid file at `path`; one that stays does no harm.
@@ -201,7 +229,11 @@ mod tests {
         own.write(&path).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().next(), Some(std::process::id().to_string().as_str()));
-        assert_eq!(Identity::read(&path).unwrap(), Some(own));
+        assert_eq!(Identity::read(&path).unwrap().as_ref(), Some(&own));
+        let mut value = serde_json::to_value(&own).unwrap();
+        value["recipe"] = serde_json::json!({"another": "form"});
+        fs::write(&path, format!("{}\n{value}\n", own.pid)).unwrap();
+        assert_eq!(Identity::read(&path).unwrap(), Some(Identity { recipe: None, ..own }));
         fs::write(&path, "12\n").unwrap();
         assert!(Identity::read(&path).is_err());
     }

@@ -4,18 +4,20 @@
 //! Source: pidfd_open(2).
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::process::{Child, Command};
 
-use super::identity::{Identity, Recipe};
+use super::identity::{self, Identity, Recipe};
 use super::log_file::LogFile;
 
 /// A running process.
@@ -74,13 +76,16 @@ impl fmt::Display for Exit {
 
 impl Process {
     /// Starts `recipe` in a process group of its own, so that a terminal's Ctrl-C does not reach
-    /// it, with its output in `log`, and writes its pid file.
+    /// it, with its output in `log`, and writes its pid file. Its standard input is `lock`, which is
+    /// locked as long as it lives: whoever dies before the pid file is written leaves no stranger.
     pub(super) fn spawn(
         recipe: &Recipe,
         log: &LogFile,
         pid_file: &Path,
+        lock: &Path,
     ) -> Result<Self, SpawnError> {
         let failed = |source| SpawnError { program: recipe.program.clone(), source };
+        let lock = take_lock(lock).map_err(failed)?;
         let output = log.open().map_err(failed)?;
         let errors = output.try_clone().map_err(failed)?;
         let mut command = Command::new(&recipe.program);
@@ -91,14 +96,21 @@ impl Process {
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .envs(&recipe.environment)
             .current_dir("/")
-            .stdin(Stdio::null())
+            .stdin(lock)
             .stdout(output)
             .stderr(errors)
             .process_group(0)
             .kill_on_drop(false);
-        let child = command.spawn().map_err(failed)?;
+        let mut child = command.spawn().map_err(failed)?;
         let pid = child.id().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-        let pidfd = open(pid).map_err(failed)?;
+        let pidfd = match open(pid) {
+            Ok(pidfd) => pidfd,
+            Err(error) => {
+                // Nobody could supervise it; the runtime reaps it.
+                let _ = child.start_kill();
+                return Err(failed(error));
+            }
+        };
         if let Ok(identity) = Identity::of(pid, recipe)
             && let Err(error) = identity.write(pid_file)
         {
@@ -112,6 +124,19 @@ impl Process {
         // Open first, then look: what is looked at is then what is held.
         let pidfd = open(identity.pid).ok()?;
         identity.lives().then_some(Self { pid: identity.pid, pidfd, child: None })
+    }
+
+    /// Takes over the process that holds `lock` and has `config` among its arguments.
+    pub(super) fn find(lock: &Path, config: &Path) -> Option<Self> {
+        // Not locked, or no such file: there is none.
+        let file = File::open(lock).ok()?;
+        if file.try_lock().is_ok() {
+            return None;
+        }
+        let pid = identity::holder(lock, config)?;
+        let pidfd = open(pid).ok()?;
+        // As above.
+        (identity::holder(lock, config) == Some(pid)).then_some(Self { pid, pidfd, child: None })
     }
 
     pub(super) const fn pid(&self) -> u32 {
@@ -168,6 +193,15 @@ impl Exit {
         let last = failed.then(|| log.last_line()).flatten();
         Self { log: last.map(|last| (log.path().to_owned(), last)), ..self }
     }
+}
+
+/// Locks the file at `path` by a descriptor that a child may keep.
+fn take_lock(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    let file = options.read(true).write(true).create(true).mode(0o600).open(path)?;
+    let held = |_| io::Error::other(format!("another process holds {}", path.display()));
+    file.try_lock().map_err(held)?;
+    Ok(file)
 }
 
 fn open(pid: u32) -> io::Result<OwnedFd> {

@@ -123,6 +123,7 @@ fn applied(told: &[Told]) -> Vec<u64> {
     told.iter().filter_map(of).collect()
 }
 
+/// OPS-137
 #[tokio::test]
 async fn newest_snapshot_follows_each_connection_within_a_second() {
     let mut rig = Rig::new();
@@ -229,6 +230,27 @@ async fn heartbeat_prolongs_an_open_gate_and_a_gate_that_ended_is_opened_anew() 
     double.close_gate();
     let told = double.until(|told| leases(told) == ["", "", ""]).await;
     assert_eq!(hellos(&told), before + 1);
+}
+
+#[tokio::test]
+async fn refused_renewal_is_followed_by_an_open_at_once() {
+    let mut rig = Rig::new();
+    let double = rig.double("127.0.0.1:0", UID, 0);
+    rig.connect(double.address);
+    rig.push();
+    rig.licence.want(Wanted::Open).unwrap();
+    let leases = |told: &[Told]| {
+        told.iter().filter(|told| matches!(told, Told::Lease(_))).cloned().collect::<Vec<_>>()
+    };
+    double.until(|told| leases(told).len() == 1).await;
+    double.close_gate_unseen();
+    let begun = Instant::now();
+    rig.licence.renew();
+    let told = double.until(|told| leases(told).len() == 3).await;
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    let good = Told::Lease(String::new());
+    let [first, refused, last] = leases(&told).try_into().unwrap();
+    assert!(first == good && refused != good && last == good, "{told:?}");
 }
 
 #[tokio::test]

@@ -12,7 +12,8 @@ use spk_node::socket::{Answer, Request};
 
 use crate::rig::{A_SECOND, A_WHILE, Rig, VLAN, condition, output, tmm_program, until};
 
-/// OPS-170, here without packets.
+/// OPS-170, here without packets: each change within the bound of a busy machine; the strict proof of
+/// 1 s is the median in `five_changes_take_less_than_a_second_each_by_the_median`.
 #[test]
 fn changed_file_is_applied_within_a_second_and_a_wrong_one_changes_nothing() {
     let mut rig = Rig::new(1);
@@ -48,6 +49,33 @@ fn changed_file_is_applied_within_a_second_and_a_wrong_one_changes_nothing() {
     until("the object goes with its file", A_SECOND, || generation(&rig) > before);
     let status = rig.path("resources/vlan.yaml.status.yaml");
     until("and so does its status", A_SECOND, || !status.exists());
+}
+
+/// OPS-170 (applied within 1 s, status written): the median of five changes, which one pause of a
+/// busy machine cannot spoil.
+#[test]
+fn five_changes_take_less_than_a_second_each_by_the_median() {
+    let mut rig = Rig::new(1);
+    rig.put("vlan.yaml", VLAN);
+    rig.start_ready();
+    let mut took = Vec::new();
+    for round in 1..=5 {
+        let before = rig.try_status().unwrap().controller.generation;
+        let changed = Instant::now();
+        rig.put("vlan.yaml", &VLAN.replace("tag: 100", &format!("tag: {}", 100 + round)));
+        until("applied and told", A_WHILE, || {
+            let view = rig.try_status().unwrap().controller;
+            let object = &rig.status_of("vlan.yaml")["objects"][0];
+            view.replicas[0].acknowledged.is_some_and(|running| running > before)
+                && object["status"]["observedGeneration"] == 1 + round
+                && condition(object, "Programmed") == "True"
+        });
+        took.push(changed.elapsed());
+        // Status files are written once a second at most; the next change begins its own second.
+        until("a second passes", A_WHILE, || changed.elapsed() > Duration::from_millis(1100));
+    }
+    took.sort();
+    assert!(took[2] < Duration::from_secs(1), "{took:?}");
 }
 
 #[test]
@@ -93,7 +121,7 @@ fn last_accepted_objects_are_in_force_after_a_restart_with_a_broken_file() {
     assert_eq!(programmed.unwrap().status, "True");
 }
 
-/// OPS-174
+/// OPS-174 (the chart's pod itself is compared in step `kubernetes`)
 #[test]
 fn part_gets_the_files_and_environment_of_its_pod_and_starts_on_a_pods_mounts_too() {
     let mut rig = Rig::new(1);
@@ -192,9 +220,22 @@ fn node_and_two_tmms_listen_on_their_addresses_and_nowhere_else() {
     let mut rig = Rig::new(2);
     rig.put("vlan.yaml", VLAN);
     rig.start_ready();
-    let listening = |rig: &Rig| -> BTreeSet<String> {
-        let lines = rig.namespace.run("ss", ["-Hltn"]).unwrap();
-        lines.lines().filter_map(|line| line.split_whitespace().nth(3)).map(str::to_owned).collect()
+    let listening = |rig: &mut Rig, second: u16| -> BTreeSet<String> {
+        let owners = [
+            ("127.0.0.4:", rig.tmm(0)),
+            ("127.0.0.5:", rig.tmm(second)),
+            ("127.0.0.13:", rig.tmm(second)),
+        ];
+        let node = rig.node_id();
+        let lines = rig.namespace.run("ss", ["-Hltnp"]).unwrap();
+        let of = |line: &str| {
+            let address = line.split_whitespace().nth(3).unwrap().to_owned();
+            let of_tmm = owners.iter().find(|(prefix, _)| address.starts_with(prefix));
+            let owner = of_tmm.map_or(node, |(_, pid)| *pid);
+            assert!(line.contains(&format!(",pid={owner},")), "not process {owner}: {line}");
+            address
+        };
+        lines.lines().map(of).collect()
     };
     let expected = [
         "127.0.0.3:8081",
@@ -206,7 +247,7 @@ fn node_and_two_tmms_listen_on_their_addresses_and_nowhere_else() {
         "127.0.0.5:8750",
         "127.0.0.5:9090",
     ];
-    assert_eq!(listening(&rig), expected.map(str::to_owned).into());
+    assert_eq!(listening(&mut rig, 1), expected.map(str::to_owned).into());
     assert!(rig.get("127.0.0.3:8081", "/readyz").starts_with("HTTP/1.1 200"));
     assert!(rig.get("127.0.0.3:9090", "/metrics").contains("spk_tmm_connected{replica=\"1\"} 1"));
     rig.end(Signal::SIGTERM);
@@ -227,7 +268,7 @@ fn node_and_two_tmms_listen_on_their_addresses_and_nowhere_else() {
         "127.0.0.13:8750",
         "127.0.0.13:9090",
     ];
-    assert_eq!(listening(&rig), moved.map(str::to_owned).into());
+    assert_eq!(listening(&mut rig, 9), moved.map(str::to_owned).into());
 }
 
 /// OPS-176

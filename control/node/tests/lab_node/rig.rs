@@ -16,6 +16,9 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use spk_node::socket::{Answer, NodeStatus, Request, ask};
 
+#[path = "../../../../dataplane/tmm/tests/process/grammar.rs"]
+mod grammar;
+
 /// For what must happen within a second, and as much again for a busy machine's timers.
 pub const A_SECOND: Duration = Duration::from_secs(2);
 /// For the start of DPDK, with all its drivers, on a busy machine.
@@ -39,9 +42,12 @@ pub struct Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        let bad_line = if std::thread::panicking() {
             eprintln!("spk-node's log:\n{}\ntmm-0's log:\n{}", self.log(), self.tmm_log(0));
-        }
+            None
+        } else {
+            self.malformed_tmm_line()
+        };
         self.note_tmms();
         if let Some(mut node) = self.node.take() {
             // Either may be gone already.
@@ -53,6 +59,8 @@ impl Drop for Rig {
                 let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
             }
         }
+        // Last, so that nothing is left behind by it.
+        assert_eq!(bad_line, None, "a line of a TMM's log has another form");
     }
 }
 
@@ -156,6 +164,11 @@ impl Rig {
         i32::try_from(process.pid.unwrap()).unwrap()
     }
 
+    /// Pid of spk-node.
+    pub fn node_id(&self) -> i32 {
+        i32::try_from(self.node.as_ref().unwrap().id()).unwrap()
+    }
+
     /// Ends spk-node by `signal` and waits for its end; its exit code.
     pub fn end(&mut self, signal: Signal) -> Option<i32> {
         self.note_tmms();
@@ -203,6 +216,16 @@ impl Rig {
 
     pub fn tmm_log(&self, index: u16) -> String {
         fs::read_to_string(self.path(&format!("state/log/tmm-{index}.log"))).unwrap_or_default()
+    }
+
+    /// OPS-720: the first line of a TMM's log that has not the documented form, older logs included.
+    fn malformed_tmm_line(&self) -> Option<String> {
+        let logs = fs::read_dir(self.path("state/log")).ok()?.flatten();
+        let texts = logs.filter(|log| log.file_name().to_string_lossy().starts_with("tmm-"));
+        texts.filter_map(|log| fs::read_to_string(log.path()).ok()).find_map(|text| {
+            // A log that was moved aside begins at a whole line, as it is cut to nothing.
+            grammar::malformed(&text).map(str::to_owned)
+        })
     }
 
     /// Body and status line of an HTTP GET inside the namespace.

@@ -108,11 +108,32 @@ fn changed_settings_or_ca_restart_an_adopted_tmm() {
 
     // A new CA: the running TMM could not be reached any more.
     rig.end(Signal::SIGKILL);
-    fs::remove_file(rig.path("state/keys/priv.key")).unwrap();
+    fs::remove_file(rig.path("state/certs/ca_root.crt")).unwrap();
     rig.start_ready();
     until("it is gone", A_WHILE, || !lives(after));
     rig.until_ready();
     assert_ne!(rig.tmm(0), after);
+}
+
+/// The pid file of a TMM whose spk-node died before it wrote it, and one that is broken.
+#[test]
+fn tmm_without_a_good_pid_file_is_found_and_restarted() {
+    let mut rig = Rig::new(1);
+    rig.put("vlan.yaml", VLAN);
+    rig.start_ready();
+    type Spoil = fn(&std::path::Path);
+    let spoilt: [Spoil; 2] =
+        [|file| fs::remove_file(file).unwrap(), |file| fs::write(file, "12\n{").unwrap()];
+    for spoil in spoilt {
+        let orphan = rig.tmm(0);
+        rig.end(Signal::SIGKILL);
+        assert!(lives(orphan));
+        spoil(&rig.path("state/run/tmm-0.pid"));
+        rig.start(&[]);
+        until("the orphan is gone", A_WHILE, || !lives(orphan));
+        rig.until_ready();
+        assert_ne!(rig.tmm(0), orphan);
+    }
 }
 
 #[test]
