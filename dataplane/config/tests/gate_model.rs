@@ -2,6 +2,12 @@
 //!
 //! The model has one control thread that publishes and workers that read once per burst. Real
 //! threads and the time a worker takes to its next burst are proven with the `tmm` process.
+//!
+//! Shuttle, like loom, tries interleavings, but treats every access as sequentially consistent, and
+//! the gate's are Relaxed. That loses nothing here: the gate is one location that carries all it
+//! says in its own 64 bits, so no other memory must become visible with it, and for one location
+//! Relaxed has the same guarantees: no torn word, one order of modification that all threads agree
+//! on, and no thread that reads an older word after a newer one (coherence).
 
 use shuttle::sync::Arc;
 use shuttle::thread;

@@ -297,7 +297,7 @@ fn nonsense_flags_are_dropped() {
 }
 
 /// CHK-108: the member sees the client, or the self IP of the VLAN towards it, in both families;
-/// the port is kept, or moved when its reply key is taken.
+/// the port is kept, or moved when its reply key is taken. SNATPOOL comes with `engine`.
 #[test]
 fn source_is_the_clients_or_the_self_ip_and_its_port_is_kept_while_free() {
     for (snat, vip, client, other, member, source) in [

@@ -150,7 +150,7 @@ fn least_connections_counts_open_flows() {
 }
 
 /// CHK-055 (flows): a VIP's own port goes before its port 0, and both before the egress listener;
-/// what nobody takes is dropped. The DNS listener comes with `engine`.
+/// what nobody takes is dropped. The DNS listener comes with `egress64`.
 #[test]
 fn lookup_takes_port_then_port_zero_then_egress() {
     let mut spec = spec::vlans();
@@ -367,6 +367,51 @@ fn maglev_picks_the_same_member_again_and_elsewhere() {
     assert_eq!(picks, elsewhere.into_iter().rev().collect::<Vec<_>>());
     for member in members {
         assert!(picks.iter().filter(|pick| *pick == member).count() > 15);
+    }
+}
+
+/// CHK-044: two engines with other seeds and table keys, which saw the tuples in another order, pick
+/// the same member for each of 100,000: the hash over the 5-tuple is the cluster's, not a worker's.
+#[test]
+fn two_engines_agree_on_the_member_of_every_tuple() {
+    let mut spec = spec::vlans();
+    let members: Vec<_> = (11..21).map(|host| format!("10.2.0.{host}:1812")).collect();
+    let members: Vec<_> = members.iter().map(String::as_str).collect();
+    let at = spec::listen(&mut spec, Protocol::Udp, VIP, &members);
+    spec.pools[at].method = Method::MaglevHash;
+    let engine = |seed: u32| {
+        let mut rig = Rig::with(&spec, |setup| {
+            setup.seed = seed.into();
+            setup.flows.seed = u64::from(seed) << 7;
+            setup.flows.keys =
+                tmm_engine::flows::HashKeys([1, 2, 4, 5, 8].map(|key| key * u128::from(seed)));
+            setup.flows.sessions_v4 = 110_000;
+        });
+        rig.tick();
+        for host in 11..21 {
+            rig.introduce(&SERVER, &format!("10.2.0.{host}"));
+        }
+        rig
+    };
+    let frame = |nth: u32| {
+        let (host, port) = (nth / 200, 32_768 + nth % 200);
+        CLIENT.udp(&format!("198.51.{}.{}:{port}", 100 + host / 250, host % 250 + 1), VIP, b"x")
+    };
+    let picks = |rig: &mut Rig, tuples: Vec<u32>| {
+        let mut picks = BTreeMap::new();
+        for burst in tuples.chunks(64) {
+            let frames = burst.iter().map(|nth| frame(*nth)).collect();
+            picks.extend(rig.burst(0, frames).iter().map(|out| (out.from(), out.dst())));
+        }
+        picks
+    };
+    let one = picks(&mut engine(7), (0..100_000).collect());
+    let other = picks(&mut engine(0xdead_beef), (0..100_000).rev().collect());
+    assert_eq!((one.len(), one == other), (100_000, true));
+    for member in &members {
+        let host = rig::craft::end(member).0;
+        let share = one.values().filter(|pick| **pick == host).count();
+        assert!((9_000..=11_000).contains(&share), "{member}: {share}");
     }
 }
 

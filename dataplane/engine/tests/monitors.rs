@@ -149,6 +149,9 @@ fn now(rig: &Rig) -> u64 {
     rig.now.0 / 1_000_000 - 1_000_000
 }
 
+/// From right after a probe to right before the next one, in milliseconds.
+const WAIT: u64 = 1000 * INTERVAL - 300;
+
 const KINDS: [MonitorKind; 4] =
     [MonitorKind::Icmp, MonitorKind::Tcp, MonitorKind::Udp, MonitorKind::Sctp];
 
@@ -170,23 +173,25 @@ fn monitor(kind: MonitorKind) -> MonitorSpec {
 }
 
 /// CHK-037: per monitor type and family, UP at the first success, DOWN between timeout and
-/// timeout + interval after the listener stops, whether it refuses or is silent; UP again at the
-/// first success.
+/// timeout + interval after the listener stops, right after a successful probe or right before one,
+/// whether it refuses or is silent; UP again at the first success.
 #[test]
 fn down_comes_between_timeout_and_timeout_plus_interval_whatever_the_member_says() {
     for kind in KINDS {
-        for member in [MEMBER_4, MEMBER_6] {
+        for (member, waits) in [(MEMBER_4, 0), (MEMBER_4, WAIT), (MEMBER_6, 0), (MEMBER_6, WAIT)] {
             for (how, reason) in
                 [(Member::Refuses, MemberReason::Refused), (Member::Silent, MemberReason::NoAnswer)]
             {
-                let label = format!("{kind:?} {member} {how:?}");
+                let label = format!("{kind:?} {member} {how:?} {waits}");
                 let mut rig = monitored(protocol_of(kind), member, vec![monitor(kind)]);
                 let up = run(&mut rig, kind, 2000, Member::Answers);
                 assert_eq!(up.changes.len(), 1, "{label}");
                 let (at, event) = &up.changes[0];
                 assert_eq!((event.state, event.reason), (MemberState::Up, MemberReason::Answered));
                 assert_eq!(*at, up.probes[0].0, "{label}: at the first success");
-                // The listener stops right after a successful probe, then right before one.
+                while run(&mut rig, kind, 100, Member::Answers).probes.is_empty() {}
+                let between = run(&mut rig, kind, waits, Member::Answers);
+                assert!(between.probes.is_empty() && between.changes.is_empty(), "{label}");
                 let stopped = now(&rig);
                 let down = run(&mut rig, kind, 1000 * (TIMEOUT + INTERVAL) + 200, how);
                 assert_eq!(down.changes.len(), 1, "{label}");
@@ -195,6 +200,9 @@ fn down_comes_between_timeout_and_timeout_plus_interval_whatever_the_member_says
                 let after = at - stopped;
                 assert!(after >= 1000 * TIMEOUT, "{label}: {after} ms");
                 assert!(after <= 1000 * (TIMEOUT + INTERVAL) + 100, "{label}: {after} ms");
+                // The first probe that fails is an interval away, or about to leave.
+                let expected = 1000 * (TIMEOUT + INTERVAL) - waits;
+                assert!(after.abs_diff(expected) <= 300, "{label}: {after} ms");
                 let up = run(&mut rig, kind, 1000 * INTERVAL + 100, Member::Answers);
                 assert_eq!(up.changes.len(), 1, "{label}");
                 assert_eq!(up.changes[0].0, up.probes[0].0, "{label}: at the first success");

@@ -2,12 +2,13 @@
 
 mod rig;
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use rig::craft::{CLIENT, SERVER};
 use rig::{Rig, spec};
 use tmm_config::Spec;
-use tmm_config::spec::MonitorKind;
+use tmm_config::spec::{Method, MonitorKind};
 use tmm_engine::{DropReason, Handed};
 use tmm_wire::Protocol;
 use tmm_wire::buffer::HeapBuf;
@@ -128,6 +129,55 @@ fn a_frame_that_was_handed_over_is_received_on_its_vlan_once() {
     let [here, there] = received(&rigs);
     assert_eq!((here.packets, here.bytes), (100, bytes as u64));
     assert_eq!((there.packets, there.bytes), (0, 0), "the worker that got it counted it");
+}
+
+/// CHK-041 (two workers): of 9,000 flows each worker gives three members the same number, and 3:1:0
+/// by weight, but for the cycle that it is in.
+#[test]
+fn each_worker_shares_its_flows_by_itself() {
+    let members = ["10.2.0.11:1812", "10.2.0.12:1812", "10.2.0.13:1812"];
+    for (method, weights) in [(Method::RoundRobin, [1, 1, 1]), (Method::RatioMember, [3, 1, 0])] {
+        let mut spec = spec::vlans();
+        spec::listen(&mut spec, Protocol::Udp, "192.0.2.20:1812", &members);
+        spec.pools[0].method = method;
+        for (member, weight) in spec.pools[0].members.iter_mut().zip(weights) {
+            member.weight = weight;
+        }
+        let mut rigs = [0, 1].map(|worker| {
+            Rig::with(&spec, |setup| {
+                setup.worker = worker;
+                setup.workers = 2;
+                setup.flows.sessions_v4 = 10_000;
+            })
+        });
+        for host in 11..14 {
+            rigs[0].introduce(&SERVER, &format!("10.2.0.{host}"));
+        }
+        pass(&mut rigs, 0);
+        let mut counts = [BTreeMap::new(), BTreeMap::new()];
+        for port in 1000..10_000_u16 {
+            let frame = CLIENT.udp(&format!("10.1.0.100:{port}"), "192.0.2.20:1812", b"x");
+            let at = usize::from(port % 2);
+            let here = rigs[at].send(&CLIENT, frame);
+            let there = pass(&mut rigs, at);
+            for (worker, seen) in [(at, here), (1 - at, there)] {
+                for seen in seen {
+                    *counts[worker].entry(seen.to()).or_insert(0_u32) += 1;
+                }
+            }
+        }
+        assert_eq!(counts.iter().flat_map(BTreeMap::values).sum::<u32>(), 9000);
+        for counts in counts {
+            let all: u32 = counts.values().sum();
+            assert!(all > 3000, "{counts:?}");
+            let cycles = all / weights.iter().map(|weight| u32::from(*weight)).sum::<u32>();
+            for (member, share) in members.iter().zip(weights.map(u32::from)) {
+                let given = counts.get(*member).copied().unwrap_or(0);
+                let low = cycles * share;
+                assert!((low..=low + share).contains(&given), "{method:?}: {counts:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -73,7 +73,8 @@ fn least_connections_takes_equals_in_turn() {
 }
 
 /// CHK-041: RATIO_MEMBER 3:1 over 4,000 gives 3,000:1,000, and a member of weight 0 none; without
-/// persistence RATIO_SESSION is the same.
+/// persistence RATIO_SESSION is the same. RATIO_SESSION by records comes with `engine`, which has
+/// the persistence that makes them.
 #[test]
 fn ratio_is_exact_over_each_weight_cycle() {
     for method in [Method::RatioMember, Method::RatioSession] {
