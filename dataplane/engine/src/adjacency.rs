@@ -51,6 +51,8 @@ pub struct Adjacency {
     pub port: PortId,
     /// The VLAN to leave by.
     pub vlan: VlanSlot,
+    /// Both as the upper half of a word whose lower half is 0: the hit path takes them at once.
+    exit: u32,
     /// Whether frames carry a tag.
     pub tagged: bool,
     /// Whether the destination MAC is known. Frames for an unresolved adjacency are held.
@@ -73,9 +75,16 @@ impl Adjacency {
             mtu: vlan.mtu,
             port: vlan.port,
             vlan: vlan.slot,
+            exit: u32::from_le_bytes([0, 0, vlan.slot.0, vlan.port.0]),
             tagged: vlan.tag.is_some(),
             resolved: mac.is_some(),
         }
+    }
+
+    /// VLAN, then port, in the upper half of a word whose lower half is 0.
+    #[inline]
+    pub(crate) const fn exit(&self) -> u32 {
+        self.exit
     }
 
     /// Length of the Ethernet header of frames that leave: 14 or 18 bytes.
@@ -236,6 +245,7 @@ const NOWHERE: Adjacency = Adjacency {
     mtu: 0,
     port: PortId(0),
     vlan: VlanSlot(0),
+    exit: 0,
     tagged: false,
     resolved: false,
 };

@@ -48,6 +48,7 @@ fn lane<A: Addresses>() -> Lane<A> {
         key: Key::default(),
         place: Place::default(),
         entry: NOWHERE,
+        fate: Fate::REST,
         ip_len: 0,
         len: 0,
         at: 0,
@@ -113,9 +114,7 @@ impl Flows {
         let touched = frames.iter().fold(0_u8, |sum, buf| sum ^ buf.data().first().unwrap_or(&0));
         black_box(touched);
         let Scratch { v4, v6, fates } = &mut self.scratch;
-        fates.fill(Fate::REST);
         let (mut free_v4, mut free_v6) = (v4.iter_mut(), v6.iter_mut());
-        let (mut touched, mut touched_v6) = (0, 0);
         let mut common = Common::new(port, ctx);
         for (at, buf) in frames.iter().enumerate() {
             common.parse(
@@ -124,67 +123,74 @@ impl Flows {
                 ctx,
                 |mut item| {
                     item.place = self.v4.index().locate(item.key.hash(&self.shared.hasher));
-                    touched ^= self.v4.index().home(item.place).touch();
                     if let Some(free) = free_v4.next() {
                         *free = item;
                     }
                 },
                 |mut item| {
                     item.place = self.v6.index().locate(item.key.hash(&self.shared.hasher));
-                    touched_v6 ^= self.v6.index().home(item.place).touch();
                     if let Some(free) = free_v6.next() {
                         *free = item;
                     }
                 },
             );
         }
-        black_box(touched ^ touched_v6);
         let (of_v4, of_v6) = (BURST - free_v4.len(), BURST - free_v6.len());
         let mut tally = Tallies::new();
         if of_v4 > 0 {
-            serve(&mut self.v4, &mut v4[..of_v4], frames, fates, &mut tally, ctx);
+            serve(&mut self.v4, &mut v4[..of_v4], frames, &mut tally, ctx);
         }
         if of_v6 > 0 {
-            serve(&mut self.v6, &mut v6[..of_v6], frames, fates, &mut tally, ctx);
+            serve(&mut self.v6, &mut v6[..of_v6], frames, &mut tally, ctx);
         }
         for row in 0..TALLIES {
             tally.tell(row, ctx.counters);
         }
-        tally.port.filter(|_| tally.served == frames.len() as u64)
+        let way = tally.port.filter(|_| tally.served == frames.len() as u64);
+        if way.is_none() {
+            fates.fill(Fate::REST);
+            let of_v4 = v4[..of_v4].iter().map(|item| (item.at, item.fate));
+            let of_v6 = v6[..of_v6].iter().map(|item| (item.at, item.fate));
+            for (at, fate) in of_v4.chain(of_v6) {
+                fates[usize::from(at) & (BURST - 1)] = fate;
+            }
+        }
+        way
     }
 }
 
-/// Stages 3 and 4 for one family.
-#[inline(always)]
+/// Stages 3 and 4 for one family. Not inlined: alone they keep their values in registers.
+#[inline(never)]
 fn serve<A: WriteNetwork, P: PacketPool>(
     table: &mut Table<A>,
     items: &mut [Item<A>],
     frames: &mut [P::Buf],
-    fates: &mut [Fate; BURST],
     tally: &mut Tallies,
     ctx: &mut Ctx<'_, P>,
 ) {
-    let mut touched = 0;
-    let mut late = 0_u64;
+    // Loops of nothing but loads, so that all misses of a burst are under way together.
+    let touched = items.iter().fold(0, |sum, item| sum ^ table.index().home(item.place).touch());
+    black_box(touched);
+    let (mut late, mut touched) = (0_u64, 0);
     for (place, item) in items.iter_mut().enumerate() {
         let bucket = table.index().home(item.place);
         if let Some(found) = bucket.matches(item.place.tag).next() {
             item.entry = bucket.entry(found);
-            touched ^= table.hot(item.entry.session()).last_seen.0;
         } else if bucket.overflow() > 0 {
-            touched ^= table.index().second(item.place).touch() as u32;
+            touched ^= table.index().second(item.place).touch();
             late |= 1 << place;
         }
     }
+    black_box(touched);
     while late != 0 {
         let item = &mut items[late.trailing_zeros() as usize & (BURST - 1)];
         late &= late - 1;
         let bucket = table.index().second(item.place);
         if let Some(found) = bucket.matches(item.place.tag).next() {
             item.entry = bucket.entry(found);
-            touched ^= table.hot(item.entry.session()).last_seen.0;
         }
     }
+    let touched = items.iter().fold(0, |sum, item| sum ^ table.touch(item.entry.session()));
     black_box(touched);
     let generation = ctx.config.generation() as u16;
     let now = Ticks::at(ctx.now);
@@ -210,18 +216,18 @@ fn serve<A: WriteNetwork, P: PacketPool>(
             hot = table.hot_mut(entry.session());
         }
         let at = usize::from(item.at);
-        let (Some(buf), Some(fate)) = (frames.get_mut(at), fates.get_mut(at)) else { continue };
+        let Some(buf) = frames.get_mut(at) else { continue };
         let reply = entry.is_reply();
-        let adjacency = ctx.net.adjacency(AdjacencyId(hot.next_hop[usize::from(reply)]));
+        let next_hop = hot.next_hop[usize::from(reply)];
+        let adjacency = ctx.net.adjacency(AdjacencyId(next_hop));
         if !adjacency.resolved || item.ip_len > adjacency.mtu {
             continue;
         }
         if !send_by(buf, adjacency, hot, reply, item) {
             continue;
         }
-        let grown = adjacency.header_len() as i8 - item.l3 as i8;
-        *fate = Fate::send(item.key.zone, adjacency, grown);
-        tally.add(*fate, item.len, ctx.counters);
+        item.fate = Fate::send(item.key.zone, item.l3, adjacency);
+        tally.add(item.fate, adjacency, item.len, ctx.counters);
         hot.last_seen = now;
         if !count(hot, reply, item.ip_len) {
             let (hot, cold) = table.lines_mut(entry.session());
@@ -241,17 +247,18 @@ fn send_by<A: WriteNetwork, B: PacketBuf>(
     item: &Item<A>,
 ) -> bool {
     let to = Rewrite::of(hot, reply);
-    let header_len = adjacency.header_len();
-    let in_place = header_len == usize::from(item.l3) && buf.stripped_vlan().is_none();
     let is_udp = item.key.protocol == protocol::UDP;
-    // The common case with one length check: tag, IPv4, UDP.
-    if in_place && is_udp && header_len == TAGGED_LEN && !A::IS_V6 {
+    // The common case with one length check: tag, IPv4, UDP. A frame with a tag has no other in the
+    // descriptor (`parse`).
+    if !A::IS_V6 && adjacency.tagged && is_udp && usize::from(item.l3) == TAGGED_LEN {
         return buf.data_mut().first_chunk_mut::<46>().is_some_and(|head| {
             head[..16].copy_from_slice(&adjacency.header);
             write_udp(head, 38, to.ports, to.l4_delta);
             A::write_network(head, TAGGED_LEN, &to).is_some()
         });
     }
+    let header_len = adjacency.header_len();
+    let in_place = header_len == usize::from(item.l3) && buf.stripped_vlan().is_none();
     if !in_place && adjacency.write(buf).is_err() {
         return false;
     }

@@ -102,6 +102,13 @@ impl<A: Addresses> Table<A> {
         &self.hot[session as usize]
     }
 
+    /// A word of the hot line of `session` to touch, so that it is in the cache when it is needed;
+    /// 0 if there is no such slot.
+    #[inline]
+    pub fn touch(&self, session: u32) -> u32 {
+        self.hot.get(session as usize).map_or(0, |hot| hot.last_seen.0)
+    }
+
     /// The same, to write.
     #[inline]
     pub fn hot_mut(&mut self, session: u32) -> &mut Hot<A> {

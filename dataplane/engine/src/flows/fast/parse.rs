@@ -6,6 +6,7 @@
 
 use tmm_wire::{PacketBuf, PacketPool, PortId, VlanId};
 
+use super::tally::Fate;
 use crate::ctx::Ctx;
 use crate::flows::index::{Entry, Place};
 use crate::flows::session::Key;
@@ -18,6 +19,7 @@ pub struct Item<A> {
     pub key: Key<A>,
     pub place: Place,
     pub entry: Entry,
+    pub fate: Fate,
     pub ip_len: u16,
     /// Bytes of the frame.
     pub len: u16,
@@ -57,6 +59,34 @@ impl Common {
         (found & KNOWN != 0).then_some(found as u8)
     }
 
+    /// Reads a frame with one tag and an IPv4 header of 20 bytes, which `head` begins.
+    #[inline(always)]
+    fn tagged_v4<P: PacketPool>(
+        &mut self,
+        head: &[u8; 46],
+        data: &[u8],
+        len: usize,
+        at: u8,
+        ctx: &Ctx<'_, P>,
+    ) -> Option<Item<u64>> {
+        let zone = self.zone((be_word::<12, 46>(head) >> 32) as u16 & 0xfff, ctx)?;
+        // Version, service, length, identification, flags and offset.
+        let word = be_word::<18, 46>(head);
+        let (ip_len, whole) = ((word >> 32) as u16, word & 0x3fff == 0);
+        let [ttl, protocol] = [head[26], head[27]];
+        let (place, entry, fate) = (Place::default(), NOWHERE, Fate::REST);
+        let ports = u32::from_ne_bytes([head[38], head[39], head[40], head[41]]);
+        let key = Key { addresses: ne_word::<30, 46>(head), ports, zone, protocol };
+        // So that sums with `ip_len` below cannot overflow.
+        let len = u16::try_from(len).ok()?;
+        let is_ours = be_word::<0, 46>(head) & MAC_MASK == self.mac;
+        let is_plain = is_ours & whole & (ttl > 1) & (usize::from(ip_len) + 18 <= usize::from(len));
+        if !is_plain || !is_plain_upper(protocol, data, 38, ip_len + 18) {
+            return None;
+        }
+        Some(Item { key, place, entry, fate, ip_len, len, at, l3: 18 })
+    }
+
     #[inline(always)]
     pub fn parse<P: PacketPool>(
         &mut self,
@@ -67,13 +97,23 @@ impl Common {
         v6: impl FnOnce(Item<[u64; 4]>),
     ) -> Option<()> {
         let data = buf.data();
+        // The common case with one length check: one tag and an IPv4 header without options.
+        if let Some(head) = data.first_chunk::<46>()
+            && be_word::<12, 46>(head) & TAGGED_V4_MASK == TAGGED_V4
+        {
+            // One tag in the descriptor and one in the frame are two.
+            if buf.stripped_vlan().is_none() {
+                v4(self.tagged_v4(head, data, buf.packet_len(), at, ctx)?);
+                return Some(());
+            }
+            return None;
+        }
         let ether = data.first_chunk::<20>()?;
-        // To our MAC, from no group.
-        if be_word::<0>(ether) & MAC_MASK != self.mac {
+        if be_word::<0, 20>(ether) & MAC_MASK != self.mac {
             return None;
         }
         // Ethertype, tag, ethertype, version and header length in one word.
-        let word = be_word::<12>(ether);
+        let word = be_word::<12, 20>(ether);
         let (l3, kind, tag) = if word & TAG_MASK == TAGGED {
             // One tag in the descriptor and one in the frame are two.
             if buf.stripped_vlan().is_some() {
@@ -102,8 +142,8 @@ impl Common {
             if !is_plain || !is_plain_upper(key.protocol, packet, 20, ip_len) {
                 return None;
             }
-            let (place, entry) = (Place::default(), NOWHERE);
-            v4(Item { key, place, entry, ip_len, len, at, l3: l3 as u8 });
+            let (place, entry, fate) = (Place::default(), NOWHERE, Fate::REST);
+            v4(Item { key, place, entry, fate, ip_len, len, at, l3: l3 as u8 });
             Some(())
         } else if kind & VERSION_MASK == IPV6 {
             let header = packet.first_chunk::<48>()?;
@@ -125,8 +165,8 @@ impl Common {
             if !is_plain || no_sum || !is_plain_upper(key.protocol, packet, 40, ip_len) {
                 return None;
             }
-            let (place, entry) = (Place::default(), NOWHERE);
-            v6(Item { key, place, entry, ip_len, len, at, l3: l3 as u8 });
+            let (place, entry, fate) = (Place::default(), NOWHERE, Fate::REST);
+            v6(Item { key, place, entry, fate, ip_len, len, at, l3: l3 as u8 });
             Some(())
         } else {
             None
@@ -162,32 +202,18 @@ fn is_plain_upper(protocol: u8, packet: &[u8], l4: usize, ip_len: u16) -> bool {
     }
 }
 
+/// The eight bytes at `AT`, which lie within `bytes`, in one load.
 #[inline(always)]
-fn be_word<const AT: usize>(bytes: &[u8; 20]) -> u64 {
-    u64::from_be_bytes([
-        bytes[AT],
-        bytes[AT + 1],
-        bytes[AT + 2],
-        bytes[AT + 3],
-        bytes[AT + 4],
-        bytes[AT + 5],
-        bytes[AT + 6],
-        bytes[AT + 7],
-    ])
+fn be_word<const AT: usize, const LEN: usize>(bytes: &[u8; LEN]) -> u64 {
+    const { assert!(AT + 8 <= LEN) };
+    bytes[AT..].first_chunk().map_or(0, |word| u64::from_be_bytes(*word))
 }
 
+/// The same as they stand.
 #[inline(always)]
 fn ne_word<const AT: usize, const LEN: usize>(bytes: &[u8; LEN]) -> u64 {
-    u64::from_ne_bytes([
-        bytes[AT],
-        bytes[AT + 1],
-        bytes[AT + 2],
-        bytes[AT + 3],
-        bytes[AT + 4],
-        bytes[AT + 5],
-        bytes[AT + 6],
-        bytes[AT + 7],
-    ])
+    const { assert!(AT + 8 <= LEN) };
+    bytes[AT..].first_chunk().map_or(0, |word| u64::from_ne_bytes(*word))
 }
 
 /// No session.
@@ -205,5 +231,8 @@ const TAGGED: u64 = 0x8100_0000_0000_0000;
 /// Ethertype and first byte of the IP header.
 const IPV4: u32 = 0x08_0045;
 const IPV6: u32 = 0x86_dd60;
+/// Both ethertypes and the first byte of the IP header, whatever the tag.
+const TAGGED_V4_MASK: u64 = 0xffff_0000_ffff_ff00;
+const TAGGED_V4: u64 = 0x8100_0000_0800_4500;
 /// All but the low half of the traffic class.
 const VERSION_MASK: u32 = !0xf;

@@ -9,8 +9,8 @@ use tmm_wire::PortId;
 use crate::adjacency::Adjacency;
 use crate::counters::{Counters, Traffic};
 
-/// What becomes of a frame: it goes to the closer look, or from a VLAN out by a port on another,
-/// some bytes longer or shorter.
+/// What becomes of a frame: it goes to the closer look, or from a VLAN, with an IP header at an
+/// offset, out by a port on another.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Fate(u32);
 
@@ -18,9 +18,8 @@ impl Fate {
     pub const REST: Self = Self(u32::MAX);
 
     #[inline(always)]
-    pub const fn send(zone: u8, adjacency: &Adjacency, grown: i8) -> Self {
-        let grown = grown as u8;
-        Self(u32::from_le_bytes([grown, zone, adjacency.vlan.0, adjacency.port.0]))
+    pub const fn send(zone: u8, l3: u8, adjacency: &Adjacency) -> Self {
+        Self(adjacency.exit() | (zone as u32) << 8 | l3 as u32)
     }
 
     pub const fn port(self) -> PortId {
@@ -35,8 +34,8 @@ impl Fate {
         VlanSlot((self.0 >> 8) as u8)
     }
 
-    const fn grown(self) -> i8 {
-        self.0 as u8 as i8
+    const fn l3(self) -> u8 {
+        self.0 as u8
     }
 }
 
@@ -52,23 +51,25 @@ pub struct Tallies {
 #[derive(Clone, Copy)]
 struct Tally {
     fate: Fate,
+    /// Bytes that a frame grows by.
+    grown: i8,
     packets: u64,
     bytes: u64,
 }
 
 impl Tallies {
     pub const fn new() -> Self {
-        let none = Tally { fate: Fate::REST, packets: 0, bytes: 0 };
+        let none = Tally { fate: Fate::REST, grown: 0, packets: 0, bytes: 0 };
         Self { rows: [none; TALLIES], port: None, served: 0 }
     }
 
-    /// Counts a frame that came with `len` bytes.
+    /// Counts a frame of `len` bytes that leaves by `adjacency`.
     #[inline(always)]
-    pub fn add(&mut self, fate: Fate, len: u16, counters: &mut Counters) {
+    pub fn add(&mut self, fate: Fate, adjacency: &Adjacency, len: u16, counters: &mut Counters) {
         // Traffic between two VLANs keeps two rows.
         let row = usize::from(fate.zone().0) & (TALLIES - 1);
         if fate != self.rows[row].fate {
-            self.turn(row, fate, counters);
+            self.turn(row, fate, adjacency, counters);
         }
         let row = &mut self.rows[row];
         row.packets += 1;
@@ -76,7 +77,7 @@ impl Tallies {
     }
 
     #[cold]
-    fn turn(&mut self, row: usize, fate: Fate, counters: &mut Counters) {
+    fn turn(&mut self, row: usize, fate: Fate, adjacency: &Adjacency, counters: &mut Counters) {
         self.tell(row, counters);
         let is_first = self.served == 0 && self.rows.iter().all(|row| row.packets == 0);
         if is_first {
@@ -84,13 +85,14 @@ impl Tallies {
         }
         self.port = self.port.filter(|port| *port == fate.port());
         self.rows[row].fate = fate;
+        self.rows[row].grown = adjacency.header_len() as i8 - fate.l3() as i8;
     }
 
     /// Puts what a row has counted into `counters`.
     pub fn tell(&mut self, row: usize, counters: &mut Counters) {
-        let Tally { fate, packets, bytes } = self.rows[row];
+        let Tally { fate, grown, packets, bytes } = self.rows[row];
         if packets > 0 {
-            let grown = i64::from(fate.grown()).wrapping_mul(packets as i64);
+            let grown = i64::from(grown).wrapping_mul(packets as i64);
             let sent = bytes.wrapping_add_signed(grown);
             counters.vlan_received_all(fate.zone(), Traffic { packets, bytes });
             counters.sent_all(fate.port(), fate.vlan(), Traffic { packets, bytes: sent });
