@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::child::{Counts, Process, Role};
 use crate::floor::{self, Testpmd};
+use crate::priority::Priority;
 use crate::window::{Sifted, Window, median, sift};
 
 /// Numbers of flows.
@@ -58,6 +59,7 @@ pub struct HitPath {
 ///
 /// If a part does not run, a frame comes back wrong or a packet is dropped.
 pub fn run(folder: &Path, rounds: usize, say: &mut dyn FnMut(&str)) -> Result<HitPath> {
+    let _priority = Priority::raise();
     let mut pairs = Vec::new();
     let mut bulks = Vec::new();
     let mut checked = 0;

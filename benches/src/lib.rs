@@ -14,6 +14,7 @@ pub mod hit_path;
 pub mod instructions;
 pub mod maglev;
 pub mod memory;
+pub mod priority;
 pub mod report;
 pub mod throughput;
 pub mod traffic;
