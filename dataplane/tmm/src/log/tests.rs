@@ -139,6 +139,31 @@ fn quotes_backslashes_and_control_characters_cannot_break_a_line() {
     assert_eq!(parsed[4].1, "a\"b\\c d  [31m;\"m\"=\"x");
 }
 
+proptest::proptest! {
+    /// OPS-720: whatever keys and values hold, a message is one line of the grammar, and values that
+    /// need no replacement are read back.
+    #[test]
+    fn any_key_and_value_make_one_line_of_the_grammar(
+        text in ".*",
+        others in proptest::collection::vec((proptest::string::string_regex("(?s).{0,12}").unwrap(), "(?s).{0,40}"), 0..4),
+    ) {
+        let (layer, kept) = layer(Severity::Debug);
+        let given: Vec<(&str, &str)> =
+            others.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        layer.write(GATE_CLOSED, Severity::Critical, &pairs(&text, &given), UNIX_EPOCH);
+        let whole = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        proptest::prop_assert_eq!(whole.matches('\n').count(), 1);
+        let parsed = parse(whole.trim_end_matches('\n'));
+        proptest::prop_assert!(parsed.is_some(), "{}", whole);
+        let parsed = parsed.unwrap_or_default();
+        proptest::prop_assert_eq!(parsed.len(), 4 + given.len());
+        for ((_, found), (_, value)) in parsed[3..].iter().zip(&given) {
+            let plain = !value.chars().any(char::is_control);
+            proptest::prop_assert!(!plain || found == value, "{} {}", found, value);
+        }
+    }
+}
+
 #[test]
 fn lines_that_a_peer_can_trigger_are_limited_and_the_rest_is_counted() {
     let (layer, kept) = layer(Severity::Debug);

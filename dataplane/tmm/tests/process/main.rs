@@ -2,7 +2,12 @@
 //!
 //! Needs root for namespaces; uses ordinary pages and addresses of its own.
 
+mod followers;
 mod gate;
+mod grammar;
+mod pages;
 mod rig;
 mod start;
+mod stopped;
+mod threads;
 mod traffic;

@@ -1,12 +1,14 @@
 //! Starts the real `tmm` with certificates, a key and a directory of its own.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use netlab::{Namespace, Process, ProcessBuilder};
+use nix::unistd::Pid;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair,
@@ -72,6 +74,7 @@ pub struct Setup {
     pub drain_seconds: u16,
     pub server_names: Vec<&'static str>,
     pub has_anchor: bool,
+    pub metrics_port: u16,
     pub environment: Vec<(&'static str, String)>,
 }
 
@@ -80,6 +83,7 @@ pub struct Tmm {
     pub process: Process,
     pub listen: SocketAddr,
     pub probes: SocketAddr,
+    pub metrics: SocketAddr,
     tls: TlsMaterial,
     pub authority: Authority,
     pub setup: Setup,
@@ -104,6 +108,7 @@ impl Setup {
             drain_seconds: 1,
             server_names: vec!["grpc-svc"],
             has_anchor: true,
+            metrics_port: 9090,
             environment: vec![
                 ("POD_NAME", "f5-tmm-0".to_owned()),
                 ("POD_UID", POD.to_owned()),
@@ -126,10 +131,11 @@ impl Setup {
         if self.has_anchor {
             file("license/jwks.json", self.key.jwks().to_json().as_bytes());
         }
-        let Self { address, ports, memory, hugepages, flows, drain_seconds, .. } = self;
+        let Self { address, ports, memory, hugepages, flows, drain_seconds, metrics_port, .. } =
+            self;
         let yaml = format!(
             "clusterUid: c\nlisten: {address}:8750\nprobes: {address}:8081\n\
-             metrics: {address}:9090\nmemory: {memory}\nhugepages: {hugepages}\nflows: {flows}\n\
+             metrics: {address}:{metrics_port}\nmemory: {memory}\nhugepages: {hugepages}\nflows: {flows}\n\
              drainSeconds: {drain_seconds}\nports: {ports}\n"
         );
         file("tmm.yaml", yaml.as_bytes());
@@ -170,6 +176,7 @@ impl Setup {
             process,
             listen: SocketAddr::new(self.address, 8750),
             probes: SocketAddr::new(self.address, 8081),
+            metrics: SocketAddr::new(self.address, self.metrics_port),
             tls: self.ca.client(&self.ca),
             authority: Authority::new(
                 LeaseKey::from_seed([1; 32]).unwrap(),
@@ -177,6 +184,16 @@ impl Setup {
                 1,
             ),
             setup: self,
+        }
+    }
+}
+
+/// OPS-720: every line of every process that these tests start.
+impl Drop for Tmm {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let log = self.log();
+            assert_eq!(crate::grammar::malformed(&log), None);
         }
     }
 }
@@ -218,6 +235,37 @@ pub fn allow() -> Occasion {
         ttl: 183,
         ends: None,
     }
+}
+
+/// Status and body of a page.
+pub fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: tmm\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let status = text.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, text.split_once("\r\n\r\n").unwrap().1.to_owned())
+}
+
+/// Waits, at most 10 s, until `holds`.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The threads of a process, with their names.
+pub fn threads(tmm: &Tmm) -> Vec<(Pid, String)> {
+    // The guard started `ip netns exec`, which became the process.
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", tmm.process.id())).unwrap();
+    let thread = |entry: std::fs::DirEntry| {
+        let name = std::fs::read_to_string(entry.path().join("comm")).unwrap();
+        let number = entry.file_name().to_str().unwrap().parse().unwrap();
+        (Pid::from_raw(number), name.trim_end().to_owned())
+    };
+    tasks.flatten().map(thread).collect()
 }
 
 /// What a killed process left where DPDK and hugepages have files.

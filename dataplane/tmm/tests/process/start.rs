@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use crate::rig::{Ca, Setup, left_behind};
+use crate::rig::{Ca, Setup, get, left_behind};
 use nix::sys::signal::Signal;
 use tmm_config::Spec;
 use tmm_rpc::proto::{ApplyRequest, HelloRequest, StatisticsRequest, WatchReportsRequest};
 use tmm_rpc::{TlsMaterial, TmmClient};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// OPS-110: the client is of the server's CA and asks for the name `grpc-svc`; a client of another
 /// CA, one without a certificate and a server of another name are refused.
@@ -60,10 +59,10 @@ fn spec(generation: u64) -> Spec {
 async fn a_refused_snapshot_leaves_the_running_one_and_lists_all_errors() {
     let tmm = Setup::new().start(None);
     let mut client = tmm.client().await;
-    assert_eq!(get(&tmm, "/readyz").await.0, 503);
+    assert_eq!(get(tmm.probes, "/readyz").0, 503);
     let good = client.apply(ApplyRequest::new(&spec(1))).await.unwrap().into_inner();
     assert_eq!((good.accepted, good.running), (true, 1));
-    assert_eq!(get(&tmm, "/readyz").await.0, 200);
+    assert_eq!(get(tmm.probes, "/readyz").0, 200);
 
     let mut bad = spec(2);
     for (id, tag) in [("a", 5000), ("b", 4095)] {
@@ -104,7 +103,7 @@ async fn statistics_and_metrics_show_the_same_tables() {
     let drops = &reply.tables[0];
     assert_eq!((reply.tables.len(), drops.name.as_str()), (1, "drop_stat"));
     assert!(drops.rows.iter().any(|row| drops.text_at(row, "reason") == Some("license_closed")));
-    let (status, text) = get_metrics(&tmm).await;
+    let (status, text) = get(tmm.metrics, "/metrics");
     assert_eq!(status, 200);
     for row in &drops.rows {
         let reason = drops.text_at(row, "reason").unwrap();
@@ -183,6 +182,22 @@ fn a_killed_process_leaves_nothing_behind() {
     }
 }
 
+/// After kill -9 nothing of the process is left in its namespace.
+#[test]
+fn a_killed_process_leaves_no_socket_and_no_device() {
+    let node = netlab::Namespace::create(&format!("tmm{}-left", std::process::id())).unwrap();
+    let mut setup = Setup::new();
+    setup.ports = r#"[{"name":"1.1","kind":"tap","device":"spk1"}]"#.to_owned();
+    let mut tmm = setup.start(Some(&node));
+    let sockets = || node.run("ss", ["-Hanltuxw"]).unwrap();
+    assert!(sockets().contains(":8750"));
+    node.ip(["link", "show", "spk1"]).unwrap();
+    tmm.process.signal(Signal::SIGKILL);
+    tmm.process.wait(Duration::from_secs(10)).unwrap();
+    assert_eq!(sockets().trim(), "");
+    assert!(node.ip(["link", "show", "spk1"]).is_err());
+}
+
 /// OPS-723: a million packets at debug level leave the number of lines as it was.
 #[tokio::test]
 async fn a_million_packets_log_nothing() {
@@ -204,25 +219,7 @@ async fn a_million_packets_log_nothing() {
         assert!(std::time::Instant::now() < end, "{start} packets and no more");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    crate::traffic::identity_holds(&mut client).await;
     let log = tmm.log();
     assert!(log.lines().count() <= lines + 20, "{log}");
-}
-
-async fn get(tmm: &crate::rig::Tmm, path: &str) -> (u16, String) {
-    http(tmm.probes, path).await
-}
-
-async fn get_metrics(tmm: &crate::rig::Tmm) -> (u16, String) {
-    http(std::net::SocketAddr::new(tmm.listen.ip(), 9090), "/metrics").await
-}
-
-async fn http(address: std::net::SocketAddr, path: &str) -> (u16, String) {
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: tmm\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.unwrap();
-    let status = text.split(' ').nth(1).unwrap().parse().unwrap();
-    let body = text.split_once("\r\n\r\n").unwrap().1.to_owned();
-    (status, body)
 }

@@ -5,11 +5,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::rig::{Client, NAMESPACE, POD, Setup, Tmm, allow, lease, nonce};
+use crate::stopped::StoppedThreads;
 use netlab::{Namespace, VlanPort, veth};
-use nix::sys::ptrace;
 use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::Pid;
 use spk_entitlement::Occasion;
 use tmm_config::Spec;
 use tmm_config::spec::{
@@ -238,6 +236,15 @@ fn nothing_passes_before_a_lease_and_after_a_close() {
         let close = CloseRequest { reason: "expired".to_owned(), generation: 1 };
         client.close(close).await.unwrap();
     });
+    // Labels are the names that an operator gave.
+    let (_, metrics) = lab.node.enter(|| crate::rig::get(tmm.metrics, "/metrics")).unwrap();
+    for series in [
+        "f5_virtual_server_clientside_tot_conns_total{name=\"apps-web-tcp-v4\",",
+        "f5_interface_pkts_in_total{name=\"1.1\"} ",
+        "f5_interface_pkts_in_total{name=\"1.2\"} ",
+    ] {
+        assert!(metrics.contains(series), "{series}: {metrics}");
+    }
     let after = lab.delivered();
     assert!(lab.ask(Duration::from_millis(300)).is_err());
     assert!(lab.delivered() <= after + 2, "resets of the closed flow at most");
@@ -264,7 +271,8 @@ fn a_stopped_control_side_does_not_keep_the_gate_open() {
     });
     // The deadline counts from the nonce, which is older.
     let accepted = Instant::now();
-    let stopped = StoppedThreads::but(&tmm, "lcore-");
+    let stopped = StoppedThreads::of(&tmm, |name| !name.starts_with("lcore-"));
+    assert!(stopped.count() >= 3, "main and control threads");
     assert_eq!(lab.ask(Duration::from_secs(5)).unwrap(), "member\n", "open before the deadline");
     // Time itself is what is tested.
     std::thread::sleep(Duration::from_millis(8100).saturating_sub(accepted.elapsed()));
@@ -276,40 +284,6 @@ fn a_stopped_control_side_does_not_keep_the_gate_open() {
     tmm.process
         .wait_for(Duration::from_secs(5), |log| log.contains("License gate closed: lease_ended"))
         .unwrap();
-}
-
-/// Threads of a process that a tracer holds; dropping it lets them go.
-struct StoppedThreads(Vec<Pid>);
-
-impl StoppedThreads {
-    /// Stops all threads whose names do not begin so.
-    fn but(tmm: &Tmm, prefix: &str) -> Self {
-        // The guard started `ip netns exec`, which became the process.
-        let tasks = format!("/proc/{}/task", tmm.process.id());
-        let mut stopped = Self(Vec::new());
-        for entry in std::fs::read_dir(tasks).unwrap().flatten() {
-            let name = std::fs::read_to_string(entry.path().join("comm")).unwrap();
-            if name.starts_with(prefix) {
-                continue;
-            }
-            let thread = Pid::from_raw(entry.file_name().to_str().unwrap().parse().unwrap());
-            ptrace::seize(thread, ptrace::Options::empty()).unwrap();
-            stopped.0.push(thread);
-            ptrace::interrupt(thread).unwrap();
-            waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
-        }
-        assert!(stopped.0.len() >= 3, "main and control threads");
-        stopped
-    }
-}
-
-impl Drop for StoppedThreads {
-    fn drop(&mut self) {
-        for thread in &self.0 {
-            // A thread that ended needs no help.
-            let _ = ptrace::detach(*thread, None);
-        }
-    }
 }
 
 /// Two packet threads: connections pass whichever thread their frames come to, with a queue for
@@ -370,6 +344,9 @@ fn a_draining_process_serves_old_connections_only() {
     old.write_all(b"ping").unwrap();
     old.read_exact(&mut word).unwrap();
     assert_eq!(&word, b"ping");
+    within(&lab, async || identity_holds(&mut tmm.client().await).await);
+    let ready = lab.node.enter(|| crate::rig::get(tmm.probes, "/readyz")).unwrap();
+    assert_eq!(ready, (503, "draining\n".to_owned()));
     assert!(tmm.process.ended().is_none());
     drop(old);
     let status = tmm.process.wait(Duration::from_secs(19)).unwrap();
@@ -415,6 +392,11 @@ fn a_tap_reaches_the_kernel_behind_it_and_goes_with_the_process() {
     })
     .unwrap();
     node.run("ping", ["-c", "2", "-i", "0.2", "-W", "2", "10.1.0.1"]).unwrap();
+    node.enter(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async { identity_holds(&mut tmm.client().await).await });
+    })
+    .unwrap();
     tmm.process.signal(Signal::SIGTERM);
     tmm.process.wait(Duration::from_secs(10)).unwrap();
     assert!(node.ip(["link", "show", "spk0"]).is_err());
@@ -422,7 +404,7 @@ fn a_tap_reaches_the_kernel_behind_it_and_goes_with_the_process() {
 
 /// OPS-701: once nothing moves, what came and was made equals what left, was dropped, consumed,
 /// punted or is held.
-async fn identity_holds(client: &mut Client) {
+pub async fn identity_holds(client: &mut Client) {
     let sums = async |client: &mut Client| {
         let table = table(client, "packet_stat").await;
         let of = |name: &str| {
