@@ -63,7 +63,7 @@ for name in "$@"; do
     pure | dpdk) tests_built && nextest "$name" ;;
     lab | demo) tests_built && programs && nextest "$name" ;;
     check) check ;;
-    bench) part bench cargo bench --quiet --workspace ;;
+    bench) programs && part bench cargo run --quiet --release -p spk-benches --bin spk-bench ;;
     soak) programs && for _ in $(seq "${ROUNDS:-20}"); do nextest lab || break; done ;;
     show) show || FAILED+=(demo) ;;
     *) echo "unknown suite '$name'" >&2; exit 2 ;;
