@@ -18,6 +18,7 @@ use crate::spec::Spec;
 
 mod check;
 mod check_network;
+mod departed;
 mod index;
 mod listener;
 mod pool;
@@ -90,6 +91,7 @@ fn resolve(previous: &Parts, spec: &Spec, facts: &Facts) -> Compiled {
     parts.egress_slots = previous.egress_slots.advance(names, generation);
     listener::resolve_listeners(&mut parts, previous, spec);
     listener::resolve_egresses(&mut parts, previous, spec);
+    parts.departed = departed::resolve(&parts, previous);
 
     let index = index::build(&parts, spec);
     Compiled { config: Config::new(parts, index), problems }

@@ -39,7 +39,7 @@ mod lookup;
 mod routes;
 
 pub use lookup::Config;
-pub(crate) use lookup::{Index, NO_VLAN, Parts, Vip};
+pub(crate) use lookup::{Index, ListenerKey, NO_VLAN, Parts, Vip};
 pub use routes::Routes;
 
 /// Index of a VLAN in this and every later snapshot that has it, 0 to 255.
@@ -104,6 +104,8 @@ pub struct Vlan {
     pub slot: VlanSlot,
     /// Generation of the last change that flows and adjacencies must look at.
     pub epoch: u32,
+    /// Generation in which the slot was given to this name.
+    pub since: u32,
     /// The TMM's name (spec.name).
     pub name: String,
     /// metadata.name.

@@ -57,6 +57,8 @@ pub struct Adjacency {
     pub tagged: bool,
     /// Whether the destination MAC is known. Frames for an unresolved adjacency are held.
     pub resolved: bool,
+    /// Whether it leads to a station because requests came from there (auto-lasthop).
+    pub is_last_hop: bool,
 }
 
 impl Adjacency {
@@ -78,7 +80,22 @@ impl Adjacency {
             exit: u32::from_le_bytes([0, 0, vlan.slot.0, vlan.port.0]),
             tagged: vlan.tag.is_some(),
             resolved: mac.is_some(),
+            is_last_hop: false,
         }
+    }
+
+    /// Whether it is the last hop of requests that come from `mac` now.
+    #[inline]
+    #[must_use]
+    pub(crate) fn is_left_by(&self, mac: MacAddr) -> bool {
+        self.is_last_hop && self.destination() != mac
+    }
+
+    /// Whether frames leave by the port and with the tag of `vlan`.
+    #[must_use]
+    pub(crate) fn leaves_as(&self, vlan: &Vlan) -> bool {
+        let like = Self::new(vlan, MacAddr::default(), None);
+        (self.port, &self.header[12..]) == (like.port, &like.header[12..])
     }
 
     /// VLAN, then port, in the upper half of a word whose lower half is 0.
@@ -193,6 +210,7 @@ impl Adjacencies {
     ) {
         if let Some(row) = self.rows.get_mut(usize::from(id.0)) {
             *row = Adjacency::new(vlan, source, mac);
+            row.is_last_hop = matches!(self.index.key(id.0), Some(AdjacencyKey::Mac(..)));
         }
     }
 
@@ -248,4 +266,5 @@ const NOWHERE: Adjacency = Adjacency {
     exit: 0,
     tagged: false,
     resolved: false,
+    is_last_hop: false,
 };

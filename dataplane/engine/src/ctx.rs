@@ -17,6 +17,7 @@ use crate::counters::Counters;
 use crate::drop_reason::DropReason;
 use crate::frame::IpFrame;
 use crate::neighbour::{Action, Fate};
+use crate::monitor::Probes;
 use crate::net::Net;
 use crate::out::{Event, Handed, NeighbourFact, Outbox, Told};
 
@@ -31,6 +32,8 @@ pub struct Ctx<'a, P: PacketPool> {
     pub net: &'a mut Net<P::Buf>,
     /// Counters of this worker.
     pub counters: &'a mut Counters,
+    /// Probes of members that are on their way.
+    pub(crate) probes: &'a mut Probes,
     /// Where output goes.
     pub out: &'a mut Outbox<P::Buf>,
     /// Where new packets come from.

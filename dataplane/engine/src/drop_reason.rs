@@ -93,6 +93,9 @@ reasons! {
     // Flows.
     /// A listener has the address and port, but not on this VLAN (CHK-051).
     VlanDeny = "vlan_deny",
+    /// A reply came by another VLAN than its flow's: flows without translation are bound to the VLAN
+    /// that their packets leave by, and to no other. Its sender gets no answer.
+    ReplyVlan = "reply_vlan",
     /// No listener and no egress takes the packet.
     NoListener = "no_listener",
     /// An egress takes the packet's VLAN but not its family.

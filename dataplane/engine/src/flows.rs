@@ -16,7 +16,7 @@
 
 use std::net::IpAddr;
 
-use tmm_config::config::VlanSlot;
+use tmm_config::config::{MemberSlot, VlanSlot};
 use tmm_config::{Config, Nanos};
 
 mod admit;
@@ -50,6 +50,7 @@ use crate::budget::Budget;
 use crate::random::Random;
 use half_open::HalfOpen;
 use hash::Hasher;
+use open::NO_MEMBER;
 use session::{Addresses, Cold, Key, Kind, join_ports};
 use table::Table;
 
@@ -319,6 +320,24 @@ impl Shared {
         if let Some(usage) = self.member_usage(cold) {
             usage.end(volume, seen);
         }
+    }
+
+    /// Lets a session's member go if that went: its slot is, or will be, another's.
+    fn forget_departed(&mut self, cold: &mut Cold, config: &Config) {
+        if cold.member == NO_MEMBER {
+            return;
+        }
+        let heir = config.member(MemberSlot(cold.member));
+        if heir.is_some_and(|heir| heir.since <= cold.epoch) {
+            return;
+        }
+        // An heir's usage began anew with it.
+        if heir.is_none()
+            && let Some(usage) = self.member_usage(cold)
+        {
+            usage.leave();
+        }
+        cold.member = NO_MEMBER;
     }
 
     fn count_pass(&mut self, cold: &Cold, volume: &Volume) {

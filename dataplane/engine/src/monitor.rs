@@ -37,11 +37,36 @@ use probe::{Due, Pending, Probe, Verdict};
 pub struct Monitors {
     checks: Vec<Option<Check>>,
     pools: Vec<Arc<Pool>>,
-    keys: HashMap<ProbeKey, (MemberSlot, usize), RandomState>,
     generation: u32,
     hand: usize,
     last: Nanos,
     is_paused: bool,
+}
+
+/// The probes on their way, by the key of their answers.
+#[derive(Debug)]
+pub struct Probes(HashMap<ProbeKey, (MemberSlot, usize), RandomState>);
+
+impl Probes {
+    /// None yet.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(HashMap::with_hasher(RandomState::with_seeds(seed, !seed, seed >> 7, 1)))
+    }
+
+    /// Whether a packet with these ends would be taken for the answer to a probe: who sends from an
+    /// own address must not take such a port.
+    pub(crate) fn is_taken(&self, ends: &Ends) -> bool {
+        let kind = match ends.protocol {
+            _ if self.0.is_empty() => return false,
+            protocol::TCP => MonitorKind::Tcp,
+            protocol::UDP => MonitorKind::Udp,
+            protocol::SCTP => MonitorKind::Sctp,
+            _ => MonitorKind::Icmp,
+        };
+        let ((member, member_port), (_, port)) = (ends.source, ends.destination);
+        self.0.contains_key(&ProbeKey { kind, member, member_port, port })
+    }
 }
 
 /// One monitored member.
@@ -58,11 +83,10 @@ struct Check {
 impl Monitors {
     /// None yet; they come with the configuration.
     #[must_use]
-    pub fn new(seed: u64) -> Self {
+    pub const fn new() -> Self {
         Self {
             checks: Vec::new(),
             pools: Vec::new(),
-            keys: HashMap::with_hasher(RandomState::with_seeds(seed, !seed, seed >> 7, 1)),
             generation: 0,
             hand: 0,
             last: Nanos(0),
@@ -109,11 +133,11 @@ impl Monitors {
         frame: &IpFrame,
         ctx: &mut Ctx<'_, P>,
     ) -> Result<(), P::Buf> {
-        if self.keys.is_empty() {
+        if ctx.probes.0.is_empty() {
             return Err(buf);
         }
         let Some((key, token, said)) = answer::read(frame, buf.data()) else { return Err(buf) };
-        let Some(&(slot, index)) = self.keys.get(&key) else { return Err(buf) };
+        let Some(&(slot, index)) = ctx.probes.0.get(&key) else { return Err(buf) };
         let check = self.checks.get_mut(slot.0 as usize).and_then(Option::as_mut);
         let Some(probe) = check.and_then(|check| check.probes.get_mut(index)) else {
             return Err(buf);
@@ -148,7 +172,7 @@ impl Monitors {
             Answer::Answered => probe.failed(MemberReason::WrongAnswer),
             Answer::Refused => probe.failed(MemberReason::Refused),
         }
-        self.keys.remove(&key);
+        ctx.probes.0.remove(&key);
         ctx.consume(buf);
         self.tell(slot.0 as usize, ctx);
         Ok(())
@@ -165,21 +189,21 @@ impl Monitors {
             let reachable = before.is_none() || is_reachable(ctx, member);
             let due = probe.tick(now, reachable);
             if let (Some(old), None) = (before, probe.pending()) {
-                self.keys.remove(&key_of(&probe.spec, member, check.port, old.port));
+                ctx.probes.0.remove(&key_of(&probe.spec, member, check.port, old.port));
             }
             if due == Due::Nothing {
                 continue;
             }
             let way = send::way(ctx, member);
             let sent = way.and_then(|way| {
-                let pending = choose(&self.keys, probe, member, check.port, way, flows, ctx)?;
+                let pending = choose(probe, member, check.port, way, flows, ctx)?;
                 let key = key_of(&probe.spec, member, check.port, pending.port);
                 send::probe(ctx, way, &key, &pending, &probe.spec).then_some((key, pending))
             });
             probe.sent(now, sent.map(|(_, pending)| pending));
             if let Some((key, _)) = sent {
                 // Sized for every probe when the configuration came.
-                self.keys.insert(key, (MemberSlot(at as u32), index));
+                ctx.probes.0.insert(key, (MemberSlot(at as u32), index));
             }
         }
         self.tell(at, ctx);
@@ -237,10 +261,10 @@ impl Monitors {
         }
         self.pools = config.pools().cloned().collect();
         self.pools.sort_by(|a, b| a.name.cmp(&b.name));
-        self.drop_stale_keys(config);
+        self.drop_stale_keys(ctx.probes, config);
         let probes: usize = self.checks.iter().flatten().map(|check| check.probes.len()).sum();
         // Twice the room, so that the map cleans up in place and never grows in between.
-        self.keys.reserve((probes * 2).saturating_sub(self.keys.len()));
+        ctx.probes.0.reserve((probes * 2).saturating_sub(ctx.probes.0.len()));
         self.hand = self.hand.min(self.checks.len().saturating_sub(1));
     }
 
@@ -272,9 +296,9 @@ impl Monitors {
     }
 
     /// Forgets answers that no probe waits for any more.
-    fn drop_stale_keys(&mut self, config: &Config) {
+    fn drop_stale_keys(&self, probes: &mut Probes, config: &Config) {
         let checks = &self.checks;
-        self.keys.retain(|key, (slot, index)| {
+        probes.0.retain(|key, (slot, index)| {
             config.member(*slot).is_some()
                 && checks
                     .get(slot.0 as usize)
@@ -288,7 +312,7 @@ impl Monitors {
     /// The gate opened: every monitor begins a new cadence within the spread.
     fn resume<P: PacketPool>(&mut self, ctx: &mut Ctx<'_, P>) {
         self.is_paused = false;
-        self.keys.clear();
+        ctx.probes.0.clear();
         for probe in self.checks.iter_mut().flatten().flat_map(|check| &mut check.probes) {
             probe.pause(ctx.now.plus(Nanos(ctx.net.random.next() % SPREAD.0)));
         }
@@ -313,7 +337,6 @@ fn is_reachable<P: PacketPool>(ctx: &mut Ctx<'_, P>, member: IpAddr) -> bool {
 /// Our port and token of the next probe: a random port whose answers reach this worker and that no
 /// flow and no other probe has towards the member.
 fn choose<P: PacketPool>(
-    keys: &HashMap<ProbeKey, (MemberSlot, usize), RandomState>,
     probe: &Probe,
     member: IpAddr,
     member_port: u16,
@@ -331,7 +354,7 @@ fn choose<P: PacketPool>(
     for _ in 0..PORT_TRIES {
         let port = FIRST_PORT | (ctx.net.random.next() >> 48) as u16;
         let key = key_of(&probe.spec, member, member_port, port);
-        if !keys.contains_key(&key) && is_free(&key, way.source, flows, ctx) {
+        if !ctx.probes.0.contains_key(&key) && is_free(&key, way.source, flows, ctx) {
             return Some(Pending { sent: ctx.now, port, token });
         }
     }

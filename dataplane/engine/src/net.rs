@@ -14,6 +14,7 @@ use tmm_wire::{MacAddr, PortId};
 use crate::adjacency::{Adjacencies, Adjacency, AdjacencyId, AdjacencyKey};
 use crate::announce::Announcements;
 use crate::budget::Budget;
+use crate::counters::Counters;
 use crate::drop_reason::DropReason;
 use crate::hold::Hold;
 use crate::neighbour::{Neighbour, State};
@@ -52,6 +53,8 @@ pub struct Net<B> {
     last: Option<AdjacencyId>,
     /// Generations of VLANs and routes that the table was written for.
     epochs: Option<(u32, u32)>,
+    /// Generation that the table was last compared with.
+    generation: u32,
     /// Where the next pass over the neighbours goes on.
     pub(crate) hand: usize,
     pub(crate) last_pass: Nanos,
@@ -72,6 +75,7 @@ impl<B> Net<B> {
             announcements: Announcements::default(),
             last: None,
             epochs: None,
+            generation: 0,
             hand: 0,
             last_pass: now,
         }
@@ -182,9 +186,11 @@ impl<B> Net<B> {
     }
 
     /// Takes a new configuration over: headers, gateways, VLANs that went or came. Without a change
-    /// of VLANs or routes O(1).
-    pub(crate) fn reconfigure(&mut self, config: &Config) {
+    /// of VLANs or routes O(1). What waits for a neighbour on a VLAN whose slot is another's now is
+    /// dropped.
+    pub(crate) fn reconfigure(&mut self, config: &Config, counters: &mut Counters) {
         self.announcements.is_due = true;
+        let last = core::mem::replace(&mut self.generation, config.generation());
         let epochs = (config.vlans_epoch(), config.routes_epoch());
         if self.epochs.replace(epochs) == Some(epochs) {
             return;
@@ -194,7 +200,7 @@ impl<B> Net<B> {
         }
         let ids: Vec<_> = self.adjacencies.iter().collect();
         for (id, key) in ids {
-            self.rewrite(config, id, key);
+            self.rewrite(config, id, key, last, counters);
         }
         let routes = config.routes().clone();
         for hop in routes.iter().flat_map(|(_, hops)| hops) {
@@ -271,21 +277,37 @@ impl<B> Net<B> {
         Ok(id)
     }
 
-    fn rewrite(&mut self, config: &Config, id: AdjacencyId, key: AdjacencyKey) {
-        let row = self.adjacencies.get(id);
-        let known = row.resolved.then(|| row.destination());
+    /// Writes a row for `config`, the last one being of generation `last`. A neighbour's MAC is
+    /// forgotten if the VLAN is another one, or leaves by another port or with another tag.
+    fn rewrite(
+        &mut self,
+        config: &Config,
+        id: AdjacencyId,
+        key: AdjacencyKey,
+        last: u32,
+        counters: &mut Counters,
+    ) {
+        let row = *self.adjacencies.get(id);
         let neighbour = &mut self.neighbours[usize::from(id.0)];
         let Some(vlan) = config.vlan(key.vlan()) else {
             neighbour.state = State::Gone;
             self.adjacencies.set_unresolved(id);
             return;
         };
-        if neighbour.state == State::Gone {
+        let is_other = vlan.since > last;
+        let leads_elsewhere = is_other || !row.leaves_as(vlan);
+        if neighbour.state == State::Gone || is_other || (row.resolved && leads_elsewhere) {
             *neighbour = Neighbour::new();
+        }
+        while is_other && self.hold.pop(id).is_some() {
+            counters.held -= 1;
+            counters.drop(DropReason::PortGone);
         }
         let mac = match key {
             AdjacencyKey::Mac(_, mac) => Some(mac),
-            AdjacencyKey::NextHop(..) => known,
+            AdjacencyKey::NextHop(..) => {
+                (row.resolved && !leads_elsewhere).then(|| row.destination())
+            }
         };
         let source = self.mac(vlan.port);
         self.adjacencies.set(id, vlan, source, mac);

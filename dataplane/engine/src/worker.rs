@@ -17,7 +17,7 @@ use crate::counters::Counters;
 use crate::ctx::Ctx;
 use crate::drop_reason::DropReason;
 use crate::flows::{FlowSetup, FlowSetupError, Flows};
-use crate::monitor::Monitors;
+use crate::monitor::{Monitors, Probes};
 use crate::net::{Net, NetSizes};
 use crate::out::{Handed, Outbox};
 use crate::stages;
@@ -76,6 +76,7 @@ pub struct Worker<P: PacketPool> {
     net: Net<P::Buf>,
     flows: Flows,
     monitors: Monitors,
+    probes: Probes,
     counters: Counters,
     pool: P,
     /// What the hit path leaves over; empty between calls.
@@ -102,11 +103,13 @@ impl<P: PacketPool> Worker<P> {
             return Err(SetupError::Index { worker: setup.worker, workers: setup.workers });
         }
         let mut net = Net::new(setup.net, &setup.macs, setup.seed, now);
-        net.reconfigure(&config);
+        let mut counters = Counters::new(setup.macs.len());
+        net.reconfigure(&config, &mut counters);
         Ok(Self {
             flows: Flows::new(&setup.flows)?,
-            monitors: Monitors::new(setup.seed),
-            counters: Counters::new(setup.macs.len()),
+            monitors: Monitors::new(),
+            probes: Probes::new(setup.seed),
+            counters,
             rest: Vec::with_capacity(setup.burst),
             was_open: false,
             worker: setup.worker,
@@ -120,7 +123,7 @@ impl<P: PacketPool> Worker<P> {
     /// Takes `config` from the next burst on and gives the former one back, to be freed by the
     /// control thread.
     pub fn set_config(&mut self, config: Arc<Config>) -> Arc<Config> {
-        self.net.reconfigure(&config);
+        self.net.reconfigure(&config, &mut self.counters);
         core::mem::replace(&mut self.config, config)
     }
 
@@ -151,8 +154,8 @@ impl<P: PacketPool> Worker<P> {
         self.rest = rest;
     }
 
-    /// Decides what other workers handed to this one: their frames, which are not handed again, and
-    /// their neighbours. Leaves `frames` empty.
+    /// Decides what other workers handed to this one: their frames, which at most go on to the one
+    /// other worker that may have their flow (`flows::owner`), and their neighbours. Leaves `frames` empty.
     pub fn handed(
         &mut self,
         frames: &mut Vec<Handed<P::Buf>>,
@@ -254,6 +257,7 @@ impl<P: PacketPool> Worker<P> {
             now,
             net: &mut self.net,
             counters: &mut self.counters,
+            probes: &mut self.probes,
             out,
             pool: &mut self.pool,
             worker: self.worker,

@@ -141,6 +141,15 @@ fn raise(reason: DropReason) -> Rig {
             rig.send(&CLIENT, udp(1));
             rig
         }
+        DropReason::ReplyVlan => {
+            let mut spec = base();
+            spec.vlans.push(spec::vlan("vlan-third", 30, "1.2", 3));
+            let mut rig = ready(&spec);
+            rig.send(&CLIENT, udp(1));
+            let third = Station { tag: Some(30), ..SERVER };
+            rig.send(&third, third.udp("10.2.0.11:5353", "10.1.0.100:1", b"answer"));
+            rig
+        }
         DropReason::NoListener => client(CLIENT.udp("10.1.0.100:1", "198.51.100.1:53", b"query")),
         DropReason::FamilyDeny => {
             let mut spec = base();

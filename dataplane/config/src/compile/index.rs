@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
+use super::departed;
 use crate::config::{Index, NO_VLAN, Parts, Vip, VlanSlots};
 use crate::maglev::vip_owner;
-use crate::spec::{Snat, Spec};
+use crate::spec::Spec;
 
 /// Tags of one port: 0 is untagged.
 const TAGS: usize = 4096;
@@ -31,13 +32,9 @@ pub(super) fn build(parts: &Parts, spec: &Spec) -> Index {
             Vip { vlans: VlanSlots::default(), owned: owner.is_none_or(|at| at == spec.replica) }
         });
         vip.vlans = vip.vlans.union(&listener.vlans);
-        if listener.snat == Snat::None {
-            let members = listener.pool.members.iter();
-            index
-                .snat_none
-                .extend(members.map(|member| (listener.protocol, member.address, member.port)));
-        }
+        index.snat_none.extend(departed::plain(listener));
     }
+    index.snat_none.extend(parts.departed.values().flatten());
     let mut egresses: Vec<_> = parts.egresses.iter().flatten().collect();
     egresses.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     index.egress = vec![[None; 2]; parts.vlans.len()];

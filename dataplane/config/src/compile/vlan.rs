@@ -106,6 +106,7 @@ pub(super) fn resolve(parts: &mut Parts, previous: &Parts, present: &[Present<'_
         let mut vlan = Vlan {
             slot: VlanSlot(slot),
             epoch: before.map_or(generation, |vlan| vlan.epoch),
+            since: taken.since,
             name: spec.name.clone(),
             id: spec.id.clone(),
             port: *port,

@@ -3,6 +3,7 @@
 //! All are O(1) but [`Config::route`], which is bounded by the prefix length; none allocates. The
 //! contents are made by `compile` alone.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -41,6 +42,9 @@ pub(crate) struct Parts {
     pub listener_slots: Slots<String>,
     pub egress_slots: Slots<String>,
     pub member_slots: Slots<MemberKey>,
+    /// By listener name, oldest first: members that left it or its lack of translation while it
+    /// lives. Their flows may go on, and their replies must reach the worker that has them.
+    pub departed: BTreeMap<String, Vec<ListenerKey>>,
 }
 
 /// Tables over [`Parts`], rebuilt with each compilation.
@@ -272,7 +276,8 @@ impl Config {
     }
 
     /// Whether (`address`, `port`) is a member of a listener of `protocol` with SNAT none (owner
-    /// rule 3 of architecture.md §3.1).
+    /// rule 3 of architecture.md §3.1), or was one while the listener lives: its flows stay where
+    /// they are when it leaves. Of each listener the last 1,024 that left are remembered.
     #[must_use]
     pub fn is_snat_none_member(&self, protocol: Protocol, address: IpAddr, port: u16) -> bool {
         let members = &self.index.snat_none;

@@ -5,14 +5,16 @@
 //!
 //! Sources: architecture.md §3; crds.md §5.4, §5.7, §6, §7, §10.
 
+use tmm_config::config::VlanSlot;
 use tmm_wire::build::IcmpError;
 use tmm_wire::{PacketBuf, PacketPool};
 
 use super::fast::{count, spill};
-use super::owner::{Ends, owner};
+use super::index::Entry;
+use super::owner::{Ends, is_plain_member, owner, second_owner};
 use super::rewrite::{self, WriteNetwork};
 use super::sctp;
-use super::session::{Key, Ticks, flag, join_ports};
+use super::session::{Hot, Key, Ticks, flag, join_ports};
 use super::table::Table;
 use super::tcp::{self, Segment};
 use super::{Flows, Shared, end, open, revise, sweep};
@@ -46,6 +48,18 @@ pub enum Miss {
     Reselect,
 }
 
+impl Upper {
+    /// Whether the packet may begin a flow.
+    fn opens(&self) -> bool {
+        match self {
+            Self::Tcp(segment) => segment.is_opening(),
+            Self::Sctp(packet) => packet.is_opening(),
+            Self::Udp | Self::EchoRequest => true,
+            Self::EchoReply => false,
+        }
+    }
+}
+
 impl Flows {
     /// Decides one packet that no local service takes: forwards it along its flow, opens a flow for
     /// it, answers or drops it. The gate was asked, TTL checked, and fragments sorted out before.
@@ -56,12 +70,21 @@ impl Flows {
             Err(reason) => return ctx.drop(buf, reason),
         };
         let known = if frame.is_v6() {
-            known(&mut self.v6, &mut self.shared, buf, frame, &upper, ctx)
+            known(&mut self.v6, &mut self.shared, buf, frame, &upper, None, ctx)
         } else {
-            known(&mut self.v4, &mut self.shared, buf, frame, &upper, ctx)
+            known(&mut self.v4, &mut self.shared, buf, frame, &upper, None, ctx)
         };
         let Err((buf, miss)) = known else { return };
         let Err(buf) = hand(buf, frame, &upper, ctx) else { return };
+        let strays = if frame.is_v6() {
+            strays(&self.v6, &self.shared, &buf, frame, &upper, ctx)
+        } else {
+            strays(&self.v4, &self.shared, &buf, frame, &upper, ctx)
+        };
+        if strays {
+            return ctx.drop(buf, DropReason::ReplyVlan);
+        }
+        let Err(buf) = hand_on(buf, frame, &upper, miss, ctx) else { return };
         if frame.is_v6() {
             open::open(&mut self.v6, &mut self.shared, buf, frame, &upper, miss, ctx);
         } else {
@@ -70,7 +93,8 @@ impl Flows {
     }
 
     /// Forwards a packet to a self IP along the flow it belongs to, hands it to its owner, drops it
-    /// if no flow may carry it, or gives it back.
+    /// if no flow may carry it, or gives it back. A reply may come by any VLAN: who is asked from an
+    /// own address may have another way to it.
     ///
     /// # Errors
     ///
@@ -89,10 +113,11 @@ impl Flows {
                 return Ok(());
             }
         };
+        let own = ctx.config.self_ip(frame.dst).filter(|own| *own != frame.vlan);
         let known = if frame.is_v6() {
-            known(&mut self.v6, &mut self.shared, buf, frame, &upper, ctx)
+            known(&mut self.v6, &mut self.shared, buf, frame, &upper, own, ctx)
         } else {
-            known(&mut self.v4, &mut self.shared, buf, frame, &upper, ctx)
+            known(&mut self.v4, &mut self.shared, buf, frame, &upper, own, ctx)
         };
         known.or_else(|(buf, _)| hand(buf, frame, &upper, ctx))
     }
@@ -108,18 +133,70 @@ fn hand<P: PacketPool>(
     if !ctx.may_hand() {
         return Err(buf);
     }
-    let (source_port, destination_port) = ports_of(frame, upper, buf.data());
-    let ends = Ends {
+    let owner = owner(ctx.config, &ends_of(frame, upper, buf.data()), ctx.workers);
+    hand_to(buf, frame, owner, ctx)
+}
+
+/// Hands a packet that its owner has no flow of to the worker that may have it, or gives it back if
+/// that is this one. Who gets it there is not its owner, so it goes no further.
+fn hand_on<P: PacketPool>(
+    buf: P::Buf,
+    frame: &IpFrame,
+    upper: &Upper,
+    miss: Miss,
+    ctx: &mut Ctx<'_, P>,
+) -> Result<(), P::Buf> {
+    if ctx.workers <= 1 || miss == Miss::Reselect {
+        return Err(buf);
+    }
+    let ends = ends_of(frame, upper, buf.data());
+    let second = second_owner(ctx.config, &ends, ctx.workers, upper.opens());
+    match second.filter(|_| owner(ctx.config, &ends, ctx.workers) == ctx.worker) {
+        Some(second) => hand_to(buf, frame, second, ctx),
+        None => Err(buf),
+    }
+}
+
+fn hand_to<P: PacketPool>(
+    buf: P::Buf,
+    frame: &IpFrame,
+    worker: u16,
+    ctx: &mut Ctx<'_, P>,
+) -> Result<(), P::Buf> {
+    if worker == ctx.worker {
+        return Err(buf);
+    }
+    ctx.hand(buf, frame.port, worker);
+    Ok(())
+}
+
+fn ends_of(frame: &IpFrame, upper: &Upper, data: &[u8]) -> Ends {
+    let (source_port, destination_port) = ports_of(frame, upper, data);
+    Ends {
         protocol: frame.protocol,
         source: (frame.src, source_port),
         destination: (frame.dst, destination_port),
-    };
-    let owner = owner(ctx.config, &ends, ctx.workers);
-    if owner == ctx.worker {
-        return Err(buf);
     }
-    ctx.hand(buf, frame.port, owner);
-    Ok(())
+}
+
+/// Whether a packet without a flow is the reply of a flow without translation and came by another
+/// VLAN than that one's: it may neither open a flow of its own nor be answered in its receiver's name.
+fn strays<A: WriteNetwork, P: PacketPool>(
+    table: &Table<A>,
+    shared: &Shared,
+    buf: &P::Buf,
+    frame: &IpFrame,
+    upper: &Upper,
+    ctx: &Ctx<'_, P>,
+) -> bool {
+    let ends = ends_of(frame, upper, buf.data());
+    if !is_plain_member(ctx.config, ends.protocol, ends.source) {
+        return false;
+    }
+    let Ok((vlan, _)) = ctx.net.route(ctx.config, frame.src, 0) else { return false };
+    let Some(key) = key_of::<A>(frame, upper, buf.data()) else { return false };
+    let key = Key { zone: vlan.0, ..key };
+    vlan != frame.vlan && table.find(&shared.hasher, &key).is_some_and(Entry::is_reply)
 }
 
 /// Reads what trackers need, and refuses what no flow may carry.
@@ -179,19 +256,25 @@ pub fn key_of<A: WriteNetwork>(frame: &IpFrame, upper: &Upper, data: &[u8]) -> O
     })
 }
 
-/// Forwards a packet along its flow, or gives it back if it has none.
+/// Forwards a packet along its flow, or gives it back if it has none. `own`: the VLAN of its
+/// destination, if that is an own address and it came by another.
 fn known<A: WriteNetwork, P: PacketPool>(
     table: &mut Table<A>,
     shared: &mut Shared,
     buf: P::Buf,
     frame: &IpFrame,
     upper: &Upper,
+    own: Option<VlanSlot>,
     ctx: &mut Ctx<'_, P>,
 ) -> Result<(), (P::Buf, Miss)> {
     let Some(key) = key_of::<A>(frame, upper, buf.data()) else {
         return Err((buf, Miss::Unknown));
     };
-    let Some(entry) = table.find(&shared.hasher, &key) else {
+    let by_own = || {
+        let key = Key { zone: own?.0, ..key };
+        table.find(&shared.hasher, &key).filter(|entry| entry.is_reply())
+    };
+    let Some(entry) = table.find(&shared.hasher, &key).or_else(by_own) else {
         return Err((buf, Miss::Unknown));
     };
     let (session, reply) = (entry.session(), entry.is_reply());
@@ -236,8 +319,11 @@ fn known<A: WriteNetwork, P: PacketPool>(
     }
     match track(table, shared, session, reply, upper, ctx) {
         Tracked::Forward { alive, ends } => {
-            forward(table, shared, session, reply, buf, frame, alive, ctx);
-            if ends {
+            if !reply {
+                follow_last_hop(table, session, frame, ctx);
+            }
+            let stays = forward(table, shared, session, reply, buf, frame, alive, ctx);
+            if stays && ends {
                 end::end(table, shared, session, false, ctx);
             }
             Ok(())
@@ -312,47 +398,64 @@ fn track<A: WriteNetwork, P: PacketPool>(
     }
 }
 
-/// Rewrites a packet as its session says and sends it.
+/// Lets answers go to the MAC that requests come from now, if they go by the last hop (CHK-505).
+fn follow_last_hop<A: WriteNetwork, P: PacketPool>(
+    table: &mut Table<A>,
+    session: u32,
+    frame: &IpFrame,
+    ctx: &mut Ctx<'_, P>,
+) {
+    let back = AdjacencyId(table.hot(session).next_hop[1]);
+    if ctx.net.adjacency(back).is_left_by(frame.src_mac)
+        && let Ok(new) = ctx.adjacency_back(frame)
+    {
+        revise::take_way(table, session, 1, new, ctx);
+    }
+}
+
+/// Rewrites a packet as its session says and sends it; false if the session had to end instead.
 #[expect(clippy::too_many_arguments, reason = "the parts of a flow and of a packet")]
 pub fn forward<A: WriteNetwork, P: PacketPool>(
     table: &mut Table<A>,
-    shared: &Shared,
+    shared: &mut Shared,
     session: u32,
     reply: bool,
     mut buf: P::Buf,
     frame: &IpFrame,
     alive: bool,
     ctx: &mut Ctx<'_, P>,
-) {
+) -> bool {
     if frame.ttl <= 1 {
         ctx.icmp_error(&buf, frame, IcmpError::TimeExceeded);
-        return ctx.drop(buf, DropReason::TtlExpired);
+        ctx.drop(buf, DropReason::TtlExpired);
+        return true;
     }
     let side = usize::from(reply);
     let mut way = AdjacencyId(table.hot(session).next_hop[side]);
     if !ctx.net.adjacency(way).resolved
-        && matches!(ctx.net.adjacencies().key(way), Some(AdjacencyKey::NextHop(..)))
+        && !matches!(ctx.net.adjacencies().key(way), Some(AdjacencyKey::Mac(..)))
     {
         // A gateway that does not answer leaves its flows to the others.
-        revise::reroute(table, shared, session, ctx);
+        if !revise::reroute(table, shared, session, ctx) {
+            let tells = table.hot(session).has(flag::TELLS);
+            end::end(table, shared, session, tells, ctx);
+            ctx.drop(buf, DropReason::ServiceDown);
+            return false;
+        }
         way = AdjacencyId(table.hot(session).next_hop[side]);
     }
-    if ctx.is_dead(way) {
-        ctx.icmp_error(&buf, frame, IcmpError::HostUnreachable);
-        return ctx.drop(buf, DropReason::NeighbourUnresolved);
-    }
-    if !ctx.fits(frame.ip_len, way) {
-        if !frame.dont_fragment {
-            return ctx.drop(buf, DropReason::FragmentationUnsupported);
+    if let Some((reason, error)) = obstacle(table.hot(session), reply, frame, way, ctx) {
+        if let Some(error) = error {
+            ctx.icmp_error(&buf, frame, error);
         }
-        let mtu = ctx.net.adjacency(way).mtu;
-        ctx.icmp_error(&buf, frame, IcmpError::TooBig { mtu });
-        return ctx.drop(buf, DropReason::TooBig);
+        ctx.drop(buf, reason);
+        return true;
     }
     let (l3, l4) = (usize::from(frame.l3), usize::from(frame.l4));
     let (hot, cold) = table.lines_mut(session);
     if rewrite::write(buf.data_mut(), l3, l4, hot, reply).is_none() {
-        return ctx.drop(buf, DropReason::BadL4Header);
+        ctx.drop(buf, DropReason::BadL4Header);
+        return true;
     }
     if frame.protocol == protocol::SCTP {
         let source = hot.rewrite(reply).0.source();
@@ -377,6 +480,36 @@ pub fn forward<A: WriteNetwork, P: PacketPool>(
         count(hot, reply, frame.ip_len);
     }
     ctx.transmit(buf, way);
+    true
+}
+
+/// Why the packet cannot leave by `way`, and what its sender is told.
+fn obstacle<A: WriteNetwork, P: PacketPool>(
+    hot: &Hot<A>,
+    reply: bool,
+    frame: &IpFrame,
+    way: AdjacencyId,
+    ctx: &Ctx<'_, P>,
+) -> Option<(DropReason, Option<IcmpError>)> {
+    if way == revise::NO_WAY {
+        let destination = hot.key(!reply).addresses.source();
+        let route = ctx.net.route(ctx.config, destination, 0);
+        return Some(match route.err().unwrap_or(DropReason::AdjacencyTableFull) {
+            DropReason::NoRoute => (DropReason::NoRoute, Some(IcmpError::NetUnreachable)),
+            reason => (reason, None),
+        });
+    }
+    if ctx.is_dead(way) {
+        return Some((DropReason::NeighbourUnresolved, Some(IcmpError::HostUnreachable)));
+    }
+    if ctx.fits(frame.ip_len, way) {
+        return None;
+    }
+    if !frame.dont_fragment {
+        return Some((DropReason::FragmentationUnsupported, None));
+    }
+    let mtu = ctx.net.adjacency(way).mtu;
+    Some((DropReason::TooBig, Some(IcmpError::TooBig { mtu })))
 }
 
 /// The bytes that the checksum field of an SCTP packet must have, over all segments of `buf`.

@@ -90,6 +90,11 @@ pub fn abort<P: PacketPool>(between: &Between, tag: u32, reflected: bool, ctx: &
 pub fn tell_both<A: Addresses, P: PacketPool>(hot: &Hot<A>, cold: &Cold, ctx: &mut Ctx<'_, P>) {
     for side in [0, 1] {
         let between = Between::towards(hot, side);
+        let vlan = ctx.config.vlan(ctx.net.adjacency(between.way).vlan);
+        if vlan.is_some_and(|vlan| vlan.since > cold.epoch) {
+            // Its VLAN went and another has the slot: whoever is there is not that end.
+            continue;
+        }
         match hot.protocol {
             protocol::TCP => {
                 let acks = tcp::Track::load(hot, cold).acks;

@@ -5,7 +5,8 @@
 //! rewrite, count. A stage touches what the next one needs, by plain loads whose sum is kept from
 //! the optimiser. Takes TCP and UDP over IPv4 without options and IPv6 without extensions, unicast
 //! to our MAC, whole, TTL above 1, fitting the next hop's MTU, of a session that is marked fast and
-//! was checked against this generation of the configuration, towards a resolved next hop.
+//! was checked against this generation of the configuration, towards a resolved next hop, and for
+//! requests whose answers go by the last hop, from there.
 //! Everything else is left for the closer look, in order.
 //!
 //! Three things the closer look does are left out here, for frames of known flows alone:
@@ -223,6 +224,10 @@ fn serve<A: WriteNetwork, P: PacketPool>(
         if !adjacency.resolved || item.ip_len > adjacency.mtu {
             continue;
         }
+        // Requests that another station sends now: answers are to go there (crds.md §14 rule 6).
+        if !reply && is_from_another(buf, ctx.net.adjacency(AdjacencyId(hot.next_hop[1]))) {
+            continue;
+        }
         if !send_by(buf, adjacency, hot, reply, item) {
             continue;
         }
@@ -235,6 +240,12 @@ fn serve<A: WriteNetwork, P: PacketPool>(
             count(hot, reply, item.ip_len);
         }
     }
+}
+
+/// Whether a request comes from another station than the last hop that answers go to, if they do.
+#[inline(always)]
+fn is_from_another<B: PacketBuf>(buf: &B, back: &Adjacency) -> bool {
+    back.is_last_hop && buf.data().get(6..12) != Some(&back.header[..6])
 }
 
 /// Writes the new headers into a frame; false, and the frame unchanged, if it has no room for them.

@@ -17,6 +17,7 @@ use tmm_wire::{PacketBuf, PacketPool, Protocol};
 
 use super::admit::{Miss, Upper, forward, key_of};
 use super::answer::{Between, abort, refuse_segment};
+use super::owner::Ends;
 use super::rewrite::WriteNetwork;
 use super::session::{Cold, Hot, Key, Kind, Ticks, flag, join_ports};
 use super::table::{InsertError, Table};
@@ -64,7 +65,9 @@ pub fn open<A: WriteNetwork, P: PacketPool>(
         return ctx.drop(buf, reason);
     }
     match begin(table, shared, &taker, &buf, frame, upper, ctx) {
-        Ok(session) => forward(table, shared, session, false, buf, frame, true, ctx),
+        Ok(session) => {
+            forward(table, shared, session, false, buf, frame, true, ctx);
+        }
         Err(DropReason::NoMember) => {
             let reason = no_member(shared, &taker, &buf, frame, upper, ctx);
             ctx.drop(buf, reason);
@@ -244,7 +247,8 @@ fn begin<A: WriteNetwork, P: PacketPool>(
         protocol: frame.protocol,
     };
     let wanted = forward.source_port();
-    let reply = snat::choose(table, shared, ctx.config, reply, wanted, course.port)
+    let is_reserved = |ends: &Ends| ctx.probes.is_taken(ends);
+    let reply = snat::choose(table, shared, ctx.config, reply, wanted, course.port, is_reserved)
         .ok_or(DropReason::SnatExhausted)?;
     let now = Ticks::at(ctx.now);
     let mut hot = Hot {
@@ -360,5 +364,5 @@ impl Taker<'_> {
     }
 }
 
-/// An egress has no member.
+/// A flow of an egress has no member, and neither has one whose member went.
 pub const NO_MEMBER: u32 = u32::MAX;

@@ -2,11 +2,14 @@
 //!
 //! (1) To an own self address: by destination port. (2) To a VIP: by source address and port.
 //! (3) From a member of a listener with SNAT none: by destination address and port; to one: by
-//! source address and port, so that what such a member does outside its listener stays together.
-//! (4) Else by both ends, symmetric. SCTP leaves addresses out, as an association may use several.
-//! Source ports are chosen so that (1) and (3) give the choosing worker. Two members that talk to
-//! each other through an egress without SNAT fall under (3) in both directions and so may part;
-//! with one worker there is nothing to part.
+//! source address and port. (4) Else by both ends, symmetric. SCTP leaves addresses out, as an
+//! association may use several. Source ports are chosen so that replies reach the choosing worker.
+//!
+//! Who is a VIP or a member changes while flows go on. Members that left stay members here (see
+//! `Config`). An end that became one may have flows of (4): what the worker of (3) does not know, and
+//! what the worker of (2) does not know and may not open, goes on to the worker of (4), once. So what
+//! a member does outside its listener always is the flow of that worker. A UDP flow to an address
+//! that becomes a VIP afterwards is the listener's from then on.
 //!
 //! Source: architecture.md §3.1 (Owner).
 
@@ -35,23 +38,64 @@ pub fn owner(config: &Config, ends: &Ends, workers: u16) -> u16 {
         return 0;
     }
     let Ends { source, destination, .. } = *ends;
-    let hash = if config.self_ip(destination.0).is_some() {
-        mix(u64::from(destination.1))
-    } else if config.is_any_vip(destination.0) {
-        end(ends.protocol, source)
-    } else if is_plain_member(config, ends.protocol, source) {
-        end(ends.protocol, destination)
-    } else if is_plain_member(config, ends.protocol, destination) {
-        end(ends.protocol, source)
-    } else {
-        end(ends.protocol, source).wrapping_add(end(ends.protocol, destination))
+    let hash = match Rule::of(config, ends) {
+        Rule::Own => mix(u64::from(destination.1)),
+        Rule::Vip | Rule::ToMember => end(ends.protocol, source),
+        Rule::FromMember => end(ends.protocol, destination),
+        Rule::Other => symmetric(ends),
     };
-    (((hash >> 32) * u64::from(workers)) >> 32) as u16
+    scale(hash, workers)
 }
 
-fn is_plain_member(config: &Config, number: u8, (address, port): (IpAddr, u16)) -> bool {
+/// The worker that may have the flow if [`owner`] has not; none if no other may. `opens`: the packet
+/// may begin a flow.
+pub(super) fn second_owner(config: &Config, ends: &Ends, workers: u16, opens: bool) -> Option<u16> {
+    let may_differ = match Rule::of(config, ends) {
+        Rule::Own | Rule::Other => false,
+        Rule::Vip => !opens,
+        Rule::FromMember | Rule::ToMember => true,
+    };
+    (workers > 1 && may_differ).then(|| scale(symmetric(ends), workers))
+}
+
+/// What decides the owner, in order.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Rule {
+    Own,
+    Vip,
+    FromMember,
+    ToMember,
+    Other,
+}
+
+impl Rule {
+    fn of(config: &Config, ends: &Ends) -> Self {
+        if config.self_ip(ends.destination.0).is_some() {
+            Self::Own
+        } else if config.is_any_vip(ends.destination.0) {
+            Self::Vip
+        } else if is_plain_member(config, ends.protocol, ends.source) {
+            Self::FromMember
+        } else if is_plain_member(config, ends.protocol, ends.destination) {
+            Self::ToMember
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// Whether the end is a member that sees its clients' own addresses.
+pub(super) fn is_plain_member(config: &Config, number: u8, (address, port): (IpAddr, u16)) -> bool {
     Protocol::from_number(number)
         .is_some_and(|protocol| config.is_snat_none_member(protocol, address, port))
+}
+
+const fn scale(hash: u64, workers: u16) -> u16 {
+    (((hash >> 32) * workers as u64) >> 32) as u16
+}
+
+fn symmetric(ends: &Ends) -> u64 {
+    end(ends.protocol, ends.source).wrapping_add(end(ends.protocol, ends.destination))
 }
 
 fn end(number: u8, (address, port): (IpAddr, u16)) -> u64 {

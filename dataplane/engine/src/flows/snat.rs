@@ -7,7 +7,7 @@
 //! Sources: architecture.md §3.1 (SNAT ports), crds.md §3.4.7, §13 (Behaviour 4).
 
 use super::Shared;
-use super::owner::{Ends, owner};
+use super::owner::{Ends, owner, second_owner};
 use super::session::{Addresses, Key, join_ports};
 use super::table::Table;
 use crate::random::Random;
@@ -16,7 +16,7 @@ use tmm_config::Config;
 /// How hard ports were to find.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct PortUse {
-    /// Ports tried.
+    /// Ports tried whose replies reach this worker.
     pub tries: u64,
     /// Of these, taken towards their destination. Four in five taken is worth a warning.
     pub taken: u64,
@@ -25,7 +25,7 @@ pub struct PortUse {
 }
 
 /// A key of replies to `wanted` or another port of `key`'s destination; none if all that were tried
-/// are taken.
+/// are taken, by a flow or by who `is_reserved` knows.
 pub fn choose<A: Addresses>(
     table: &Table<A>,
     shared: &mut Shared,
@@ -33,15 +33,20 @@ pub fn choose<A: Addresses>(
     mut key: Key<A>,
     wanted: u16,
     peer_port: u16,
+    is_reserved: impl Fn(&Ends) -> bool,
 ) -> Option<Key<A>> {
     let mut port = wanted;
     for attempt in 0..RANDOM_TRIES + ROW_TRIES {
         key.ports = join_ports(peer_port, port);
-        shared.ports.tries += 1;
-        if is_own(shared, config, &key) && table.find(&shared.hasher, &key).is_none() {
-            return Some(key);
+        let ends = ends_of(&key);
+        if is_own(shared, config, &ends) {
+            let is_taken = table.find(&shared.hasher, &key).is_some() || is_reserved(&ends);
+            shared.ports.tries += 1;
+            if !is_taken {
+                return Some(key);
+            }
+            shared.ports.taken += 1;
         }
-        shared.ports.taken += 1;
         port = if attempt < RANDOM_TRIES {
             random_port(&mut shared.random)
         } else {
@@ -52,14 +57,18 @@ pub fn choose<A: Addresses>(
     None
 }
 
-/// Whether replies with `key` reach this worker.
-fn is_own<A: Addresses>(shared: &Shared, config: &Config, key: &Key<A>) -> bool {
-    let ends = Ends {
+/// Whether replies from and to these ends reach this worker.
+fn is_own(shared: &Shared, config: &Config, ends: &Ends) -> bool {
+    owner(config, ends, shared.workers) == shared.worker
+        || second_owner(config, ends, shared.workers, true) == Some(shared.worker)
+}
+
+fn ends_of<A: Addresses>(key: &Key<A>) -> Ends {
+    Ends {
         protocol: key.protocol,
         source: (key.addresses.source(), key.source_port()),
         destination: (key.addresses.destination(), key.destination_port()),
-    };
-    owner(config, &ends, shared.workers) == shared.worker
+    }
 }
 
 fn random_port(random: &mut Random) -> u16 {

@@ -196,12 +196,14 @@ impl<A: Addresses> Table<A> {
         self.len -= 1;
     }
 
-    /// Moves the reply key of `session` to the VLAN `zone`, unless another session has it there.
-    pub fn move_reply(&mut self, hasher: &Hasher, session: u32, zone: u8) {
+    /// Moves the reply key of `session` to the VLAN `zone`; false, and the key where it was, if
+    /// another session has it there or the index has no place.
+    #[must_use]
+    pub fn move_reply(&mut self, hasher: &Hasher, session: u32, zone: u8) -> bool {
         let old = self.hot[session as usize].key(true);
         let new = Key { zone, ..old };
         if self.find(hasher, &new).is_some() {
-            return;
+            return false;
         }
         let entry = Entry::new(session, true);
         self.index.remove(old.hash(hasher), entry);
@@ -209,7 +211,8 @@ impl<A: Addresses> Table<A> {
         let slabs = &self.hot;
         let hash_of =
             |entry: Entry| slabs[entry.session() as usize].key(entry.is_reply()).hash(hasher);
-        if self.index.insert(new.hash(hasher), entry, hash_of).is_err() {
+        let is_moved = self.index.insert(new.hash(hasher), entry, hash_of).is_ok();
+        if !is_moved {
             // The old place is free again.
             self.hot[session as usize].zone[1] = old.zone;
             let slabs = &self.hot;
@@ -217,6 +220,7 @@ impl<A: Addresses> Table<A> {
                 |entry: Entry| slabs[entry.session() as usize].key(entry.is_reply()).hash(hasher);
             let _ = self.index.insert(old.hash(hasher), entry, hash_of);
         }
+        is_moved
     }
 
     /// Sets when the sweep looks at `session` next: at `deadline`, in ticks modulo 65,536.

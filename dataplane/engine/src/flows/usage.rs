@@ -60,6 +60,11 @@ impl Usage {
         if seen { self.waiting.add(volume) } else { self.ended.add(volume) }
     }
 
+    /// A session goes on without it.
+    pub(super) const fn leave(&mut self) {
+        self.current = self.current.saturating_sub(1);
+    }
+
     pub(super) fn pass(&mut self, volume: &Volume) {
         self.passing.add(volume);
     }
