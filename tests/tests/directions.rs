@@ -144,6 +144,25 @@ fn engine_does_not_know_capsule_and_control_meets_dataplane_in_the_contract() {
     }
 }
 
+/// No build of ours can be one whose gate is left out: the crates on the way from the lease to the
+/// packet have no cargo feature, and no condition of theirs asks for one.
+#[test]
+fn no_feature_or_condition_of_a_build_touches_the_gate() {
+    let metadata = metadata();
+    for package in ["tmm", "spk-entitlement", "tmm-config", "tmm-engine"] {
+        let found = metadata.packages.iter().find(|p| p.name == package).expect("package");
+        assert!(found.features.is_empty(), "{package}: {:?}", found.features);
+        for file in sources(&metadata, package) {
+            let text = fs::read_to_string(&file).expect("source");
+            for condition in
+                ["(feature =", " feature =", "cfg(debug_assertions)", "cfg(not(debug_assertions))"]
+            {
+                assert!(!text.contains(condition), "{}: {condition}", file.display());
+            }
+        }
+    }
+}
+
 #[test]
 fn unsafe_is_forbidden_outside_the_two_crates_that_own_it() {
     let metadata = metadata();
