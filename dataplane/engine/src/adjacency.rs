@@ -47,6 +47,8 @@ pub struct Adjacency {
     pub header: [u8; 16],
     /// Largest IP packet in bytes.
     pub mtu: u16,
+    /// Largest IP packet that may leave now: `mtu`, but 0 while unresolved. The hit path's one check.
+    pub limit: u16,
     /// The port to leave by.
     pub port: PortId,
     /// The VLAN to leave by.
@@ -75,6 +77,7 @@ impl Adjacency {
         Self {
             header,
             mtu: vlan.mtu,
+            limit: if mac.is_some() { vlan.mtu } else { 0 },
             port: vlan.port,
             vlan: vlan.slot,
             exit: u32::from_le_bytes([0, 0, vlan.slot.0, vlan.port.0]),
@@ -218,6 +221,7 @@ impl Adjacencies {
     pub(crate) fn set_unresolved(&mut self, id: AdjacencyId) {
         if let Some(row) = self.rows.get_mut(usize::from(id.0)) {
             row.resolved = false;
+            row.limit = 0;
         }
     }
 
@@ -261,6 +265,7 @@ const TAGGED_LEN: usize = 18;
 const NOWHERE: Adjacency = Adjacency {
     header: [0; 16],
     mtu: 0,
+    limit: 0,
     port: PortId(0),
     vlan: VlanSlot(0),
     exit: 0,

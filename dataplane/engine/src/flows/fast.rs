@@ -24,10 +24,11 @@ use tmm_wire::{PacketBuf, PacketPool, PortId};
 mod parse;
 mod tally;
 
-use parse::{Common, Item, NOWHERE};
+use parse::{Common, Item, NOWHERE, Other, Seen, TAGGED_LEN};
 use tally::{Fate, TALLIES, Tallies};
 
-use super::index::Place;
+use super::hash::Hasher;
+use super::index::Index;
 use super::rewrite::{Rewrite, WriteNetwork, write_tcp, write_udp};
 use super::session::{Addresses, Hot, Key, Ticks, flag};
 use super::table::Table;
@@ -41,21 +42,11 @@ use crate::frame::protocol;
 /// Frames that go through the stages together.
 const BURST: usize = 64;
 
-/// The frames of one family in a burst.
+/// The frames of a burst, those of one family as they are, others as none.
 type Lane<A> = Box<[Item<A>; BURST]>;
 
 fn lane<A: Addresses>() -> Lane<A> {
-    let none = Item {
-        key: Key::default(),
-        place: Place::default(),
-        entry: NOWHERE,
-        fate: Fate::REST,
-        ip_len: 0,
-        len: 0,
-        at: 0,
-        l3: 0,
-    };
-    Box::new([none; BURST])
+    Box::new([Item::none(); BURST])
 }
 
 /// Memory of the stages, kept between bursts.
@@ -115,49 +106,58 @@ impl Flows {
         let touched = frames.iter().fold(0_u8, |sum, buf| sum ^ buf.data().first().unwrap_or(&0));
         black_box(touched);
         let Scratch { v4, v6, fates } = &mut self.scratch;
-        let (mut free_v4, mut free_v6) = (v4.iter_mut(), v6.iter_mut());
+        fates.fill(Fate::REST);
+        let (mut not_v4, mut has_v6) = (0, false);
         let mut common = Common::new(port, ctx);
-        for (at, buf) in frames.iter().enumerate() {
-            common.parse(
-                buf,
-                at as u8,
-                ctx,
-                |mut item| {
-                    item.place = self.v4.index().locate(item.key.hash(&self.shared.hasher));
-                    if let Some(free) = free_v4.next() {
-                        *free = item;
+        let Some(lane) = v4.get_mut(..frames.len()) else { return None };
+        let (hasher, index) = (&self.shared.hasher, self.v4.index());
+        for at in 0..frames.len() {
+            let (buf, item) = (&frames[at], &mut lane[at]);
+            if let Some(seen) = common.plain::<P>(buf, ctx) {
+                enter(item, seen, hasher, index);
+                continue;
+            }
+            *item = Item::none();
+            match common.other::<P>(buf, ctx) {
+                Other::V4(seen) => {
+                    enter(item, seen, hasher, index);
+                    continue;
+                }
+                Other::V6(seen) => {
+                    if !has_v6 {
+                        v6.fill(Item::none());
+                        has_v6 = true;
                     }
-                },
-                |mut item| {
-                    item.place = self.v6.index().locate(item.key.hash(&self.shared.hasher));
-                    if let Some(free) = free_v6.next() {
-                        *free = item;
+                    if let Some(item) = v6.get_mut(at) {
+                        enter(item, seen, hasher, self.v6.index());
                     }
-                },
-            );
+                }
+                Other::Rest => {}
+            }
+            not_v4 += 1;
         }
-        let (of_v4, of_v6) = (BURST - free_v4.len(), BURST - free_v6.len());
         let mut tally = Tallies::new();
-        if of_v4 > 0 {
-            serve(&mut self.v4, &mut v4[..of_v4], frames, &mut tally, ctx);
+        if not_v4 < frames.len() {
+            serve(&mut self.v4, &mut v4[..], frames, fates, &mut tally, ctx);
         }
-        if of_v6 > 0 {
-            serve(&mut self.v6, &mut v6[..of_v6], frames, &mut tally, ctx);
+        if has_v6 {
+            serve(&mut self.v6, &mut v6[..], frames, fates, &mut tally, ctx);
         }
         for row in 0..TALLIES {
             tally.tell(row, ctx.counters);
         }
-        let way = tally.port.filter(|_| tally.served == frames.len() as u64);
-        if way.is_none() {
-            fates.fill(Fate::REST);
-            let of_v4 = v4[..of_v4].iter().map(|item| (item.at, item.fate));
-            let of_v6 = v6[..of_v6].iter().map(|item| (item.at, item.fate));
-            for (at, fate) in of_v4.chain(of_v6) {
-                fates[usize::from(at) & (BURST - 1)] = fate;
-            }
-        }
-        way
+        tally.port.filter(|_| tally.served == frames.len() as u64)
     }
+}
+
+/// Notes a frame in its lane.
+#[inline(always)]
+fn enter<A: Addresses>(item: &mut Item<A>, seen: Seen<A>, hasher: &Hasher, index: &Index) {
+    let hash = seen.addresses.hash(hasher, seen.rest);
+    let home = index.home(hash);
+    item.seen = seen;
+    item.hash = hash;
+    item.home = home;
 }
 
 /// Stages 3 and 4 for one family. Not inlined: alone they keep their values in registers.
@@ -166,28 +166,34 @@ fn serve<A: WriteNetwork, P: PacketPool>(
     table: &mut Table<A>,
     items: &mut [Item<A>],
     frames: &mut [P::Buf],
+    fates: &mut [Fate; BURST],
     tally: &mut Tallies,
     ctx: &mut Ctx<'_, P>,
 ) {
+    let Some(items) = items.get_mut(..frames.len()) else { return };
     // Loops of nothing but loads, so that all misses of a burst are under way together.
-    let touched = items.iter().fold(0, |sum, item| sum ^ table.index().home(item.place).touch());
+    let touched = items.iter().fold(0, |sum, item| sum ^ table.index().bucket(item.home).touch());
     black_box(touched);
     let (mut late, mut touched) = (0_u64, 0);
     for (place, item) in items.iter_mut().enumerate() {
-        let bucket = table.index().home(item.place);
-        if let Some(found) = bucket.matches(item.place.tag).next() {
+        let bucket = table.index().bucket(item.home);
+        if let Some(found) = bucket.matches(item.hash.tag()).next() {
             item.entry = bucket.entry(found);
-        } else if bucket.overflow() > 0 {
-            touched ^= table.index().second(item.place).touch();
-            late |= 1 << place;
+        } else {
+            item.entry = NOWHERE;
+            if bucket.overflow() > 0 {
+                touched ^= table.index().second(item.hash).touch();
+                late |= 1 << place;
+            }
         }
     }
     black_box(touched);
     while late != 0 {
-        let item = &mut items[late.trailing_zeros() as usize & (BURST - 1)];
+        let place = late.trailing_zeros() as usize;
         late &= late - 1;
-        let bucket = table.index().second(item.place);
-        if let Some(found) = bucket.matches(item.place.tag).next() {
+        let Some(item) = items.get_mut(place) else { break };
+        let bucket = table.index().second(item.hash);
+        if let Some(found) = bucket.matches(item.hash.tag()).next() {
             item.entry = bucket.entry(found);
         }
     }
@@ -195,16 +201,16 @@ fn serve<A: WriteNetwork, P: PacketPool>(
     black_box(touched);
     let generation = ctx.config.generation() as u16;
     let now = Ticks::at(ctx.now);
-    for item in items {
-        let mut entry = item.entry;
-        if entry == NOWHERE {
-            continue;
-        }
-        let mut hot = table.hot_mut(entry.session());
-        if !hot.is(entry.is_reply(), &item.key) {
+    for ((item, buf), fate) in items.iter().zip(frames).zip(fates) {
+        let (mut entry, mut reply) = (item.entry, item.entry.is_reply());
+        // No slot has the number of NOWHERE: one check for both.
+        let Some(mut hot) = table.try_hot_mut(entry.session()) else { continue };
+        let seen = &item.seen;
+        if !hot.is_of(reply, seen.addresses, seen.rest) {
             // Another key under the same tag: one in thousands.
-            let Some(found) = table.find_at(item.place, &item.key) else { continue };
-            entry = found;
+            let key = Key::of(seen.addresses, seen.rest);
+            let Some(found) = table.find_at(item.hash, &key) else { continue };
+            (entry, reply) = (found, found.is_reply());
             hot = table.hot_mut(entry.session());
         }
         if !hot.has(flag::FAST) {
@@ -216,28 +222,37 @@ fn serve<A: WriteNetwork, P: PacketPool>(
             }
             hot = table.hot_mut(entry.session());
         }
-        let at = usize::from(item.at);
-        let Some(buf) = frames.get_mut(at) else { continue };
-        let reply = entry.is_reply();
-        let next_hop = hot.next_hop[usize::from(reply)];
-        let adjacency = ctx.net.adjacency(AdjacencyId(next_hop));
-        if !adjacency.resolved || item.ip_len > adjacency.mtu {
+        let adjacency = ctx.net.adjacency(AdjacencyId(hot.next_hop[usize::from(reply)]));
+        if seen.ip_len > u32::from(adjacency.limit) {
             continue;
         }
         // Requests that another station sends now: answers are to go there (crds.md §14 rule 6).
         if !reply && is_from_another(buf, ctx.net.adjacency(AdjacencyId(hot.next_hop[1]))) {
             continue;
         }
-        if !send_by(buf, adjacency, hot, reply, item) {
+        let len = buf.packet_len();
+        let zone = seen.rest.zone();
+        // The commonest case has constant places and one check of the length.
+        let is_tagged = seen.l3 as usize == TAGGED_LEN && adjacency.tagged;
+        let in_place = is_tagged && hot.protocol == protocol::UDP && !A::IS_V6;
+        if in_place {
+            let Some(head) = buf.data_mut().first_chunk_mut::<{ TAGGED_LEN + 28 }>() else {
+                continue;
+            };
+            let to = Rewrite::of(hot, reply);
+            head[..16].copy_from_slice(&adjacency.header);
+            write_udp(head, TAGGED_LEN + 20, to.ports, to.l4_delta);
+            A::write_network(head, TAGGED_LEN, &to);
+        } else if !send_by(buf, adjacency, hot, reply, seen) {
             continue;
         }
-        item.fate = Fate::send(item.key.zone, item.l3, adjacency);
-        tally.add(item.fate, adjacency, item.len, ctx.counters);
+        *fate = Fate::send(zone, seen.l3 as u8, adjacency);
+        tally.add(*fate, adjacency, len, ctx.counters);
         hot.last_seen = now;
-        if !count(hot, reply, item.ip_len) {
+        if !count(hot, reply, seen.ip_len as u16) {
             let (hot, cold) = table.lines_mut(entry.session());
             spill(hot, cold);
-            count(hot, reply, item.ip_len);
+            count(hot, reply, seen.ip_len as u16);
         }
     }
 }
@@ -248,28 +263,19 @@ fn is_from_another<B: PacketBuf>(buf: &B, back: &Adjacency) -> bool {
     back.is_last_hop && buf.data().get(6..12) != Some(&back.header[..6])
 }
 
-/// Writes the new headers into a frame; false, and the frame unchanged, if it has no room for them.
-#[inline(always)]
+/// Writes the new headers into a frame; false, and the frame unchanged, if it has no room. Out of line, to leave the registers to the commonest case.
+#[inline(never)]
 fn send_by<A: WriteNetwork, B: PacketBuf>(
     buf: &mut B,
     adjacency: &Adjacency,
     hot: &mut Hot<A>,
     reply: bool,
-    item: &Item<A>,
+    seen: &Seen<A>,
 ) -> bool {
     let to = Rewrite::of(hot, reply);
-    let is_udp = item.key.protocol == protocol::UDP;
-    // The common case with one length check: tag, IPv4, UDP. A frame with a tag has no other in the
-    // descriptor (`parse`).
-    if !A::IS_V6 && adjacency.tagged && is_udp && usize::from(item.l3) == TAGGED_LEN {
-        return buf.data_mut().first_chunk_mut::<46>().is_some_and(|head| {
-            head[..16].copy_from_slice(&adjacency.header);
-            write_udp(head, 38, to.ports, to.l4_delta);
-            A::write_network(head, TAGGED_LEN, &to).is_some()
-        });
-    }
-    let header_len = adjacency.header_len();
-    let in_place = header_len == usize::from(item.l3) && buf.stripped_vlan().is_none();
+    let (old, new) = (seen.l3 as usize, adjacency.header_len());
+    // A tagged frame here has no tag in its descriptor.
+    let in_place = new == old && (old == TAGGED_LEN || buf.stripped_vlan().is_none());
     if !in_place && adjacency.write(buf).is_err() {
         return false;
     }
@@ -279,14 +285,14 @@ fn send_by<A: WriteNetwork, B: PacketBuf>(
         let Some(place) = data.get_mut(..ether) else { return false };
         place.copy_from_slice(&adjacency.header[..ether]);
     }
-    let l4 = header_len + A::HEADER;
-    let written = if is_udp {
+    let l4 = new + A::HEADER;
+    let written = if hot.protocol == protocol::UDP {
         write_udp(data, l4, to.ports, to.l4_delta)
     } else {
         tcp::observe(hot, reply, data, l4);
         write_tcp(data, l4, to.ports, to.l4_delta)
     };
-    written.and_then(|()| A::write_network(data, header_len, &to)).is_some()
+    written.and_then(|()| A::write_network(data, new, &to)).is_some()
 }
 
 /// Takes a new generation over if nothing of it concerns the session.
@@ -321,5 +327,3 @@ pub fn spill<A>(hot: &mut Hot<A>, cold: &mut super::session::Cold) {
         cold.bytes[side] += u64::from(core::mem::take(&mut hot.bytes[side]));
     }
 }
-
-const TAGGED_LEN: usize = 18;

@@ -20,20 +20,36 @@ impl core::fmt::Debug for HashKeys {
 }
 
 /// Where a key may lie in the index, and the tag that it carries there.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Hash {
-    /// Decides the home bucket.
-    pub home: u32,
-    /// Decides the second bucket.
-    pub second: u32,
-    /// Never 0, which marks a free place.
-    pub tag: u16,
-}
+///
+/// One word, so that the hit path keeps it with one store.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Hash(u128);
 
 impl Hash {
-    #[inline]
-    const fn of(low: u64, high: u64) -> Self {
-        Self { home: low as u32, second: (low >> 32) as u32, tag: high as u16 | 1 }
+    /// That of no key: no place in the index carries its tag.
+    pub const NONE: Self = Self(2 << 64);
+
+    #[inline(always)]
+    const fn of(word: u128) -> Self {
+        Self(word | 1 << 64)
+    }
+
+    /// Decides the home bucket.
+    #[inline(always)]
+    pub const fn home(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Decides the second bucket.
+    #[inline(always)]
+    pub const fn second(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// Odd, so never 0, which marks a free place.
+    #[inline(always)]
+    pub const fn tag(self) -> u16 {
+        (self.0 >> 64) as u16
     }
 }
 
@@ -66,8 +82,7 @@ mod engine {
                     state = aes_encrypt_m128i(state, key);
                 }
             }
-            let [low, high] = <[u64; 2]>::from(state);
-            Hash::of(low, high)
+            Hash::of(u128::from(state))
         }
     }
 }
@@ -102,7 +117,7 @@ mod engine {
             let low =
                 fold(state as u64 ^ third as u64, (state >> 64) as u64 ^ (third >> 64) as u64);
             let high = fold(low ^ fourth as u64, (state >> 64) as u64 ^ (fourth >> 64) as u64);
-            Hash::of(low, high)
+            Hash::of(u128::from(low) | u128::from(high) << 64)
         }
     }
 

@@ -39,51 +39,51 @@ impl Entry {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct IndexFull;
 
-/// One cache line. Words 0 to 1 and the low half of 2 hold the tags, then the overflow count;
-/// words 3 to 7 the entries.
+/// One cache line. Words 0 to 4 hold two tags each, the low half of word 5 the overflow count, words
+/// 6 to 15 the entries.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(64))]
-pub struct Bucket([u64; 8]);
+pub struct Bucket([u32; 16]);
 
 /// Places in a bucket.
 const PLACES: usize = 10;
 /// Places that may be used on average: 80 %.
 const LOAD: usize = 8;
+/// Word of the first entry.
+const ENTRIES: usize = 6;
 
 impl Bucket {
     #[inline]
     fn tag(&self, place: usize) -> u16 {
-        (self.0[place >> 2] >> ((place & 3) * 16)) as u16
+        (self.0[place >> 1] >> ((place & 1) * 16)) as u16
     }
 
     #[inline]
     fn set_tag(&mut self, place: usize, tag: u16) {
-        let shift = (place & 3) * 16;
-        let word = &mut self.0[place >> 2];
-        *word = *word & !(0xffff << shift) | u64::from(tag) << shift;
+        let shift = (place & 1) * 16;
+        let word = &mut self.0[place >> 1];
+        *word = *word & !(0xffff << shift) | u32::from(tag) << shift;
     }
 
     /// Keys at home here that lie in their second bucket.
     #[inline]
     pub fn overflow(&self) -> u16 {
-        (self.0[2] >> 32) as u16
+        self.0[5] as u16
     }
 
     fn set_overflow(&mut self, count: u16) {
-        self.0[2] = self.0[2] & !(0xffff << 32) | u64::from(count) << 32;
+        self.0[5] = u32::from(count);
     }
 
     /// The entry at `place`, below ten.
     #[inline]
     pub fn entry(&self, place: u32) -> Entry {
-        let place = place as usize;
-        Entry((self.0[(3 + (place >> 1)) & 7] >> ((place & 1) * 32)) as u32)
+        // The mask spares a check of the bound.
+        Entry(self.0[(ENTRIES + place as usize) & 15])
     }
 
     fn set_entry(&mut self, place: usize, entry: Entry) {
-        let shift = (place & 1) * 32;
-        let word = &mut self.0[3 + (place >> 1)];
-        *word = *word & !(0xffff_ffff << shift) | u64::from(entry.0) << shift;
+        self.0[ENTRIES + place] = entry.0;
     }
 
     /// The places that hold `tag`.
@@ -94,7 +94,7 @@ impl Bucket {
 
     /// A word to touch, so that the line is in the cache when it is needed.
     #[inline]
-    pub fn touch(&self) -> u64 {
+    pub fn touch(&self) -> u32 {
         self.0[0]
     }
 
@@ -134,34 +134,24 @@ impl Iterator for Places {
 /// Two bits for each of the ten places whose tag is `tag`.
 #[cfg(all(target_arch = "x86_64", target_feature = "aes", target_feature = "avx2"))]
 #[inline(always)]
-fn match_tags(words: &[u64; 8], tag: u16) -> u32 {
+fn match_tags(words: &[u32; 16], tag: u16) -> u32 {
     use safe_arch::{cmp_eq_mask_i16_m256i, m256i, move_mask_i8_m256i, set_splat_i16_m256i};
-    let [a, b, c, d, ..] = *words;
-    let equal = cmp_eq_mask_i16_m256i(m256i::from([a, b, c, d]), set_splat_i16_m256i(tag as i16));
+    let [a, b, c, d, e, f, g, h, ..] = *words;
+    let tags = m256i::from([a, b, c, d, e, f, g, h]);
+    let equal = cmp_eq_mask_i16_m256i(tags, set_splat_i16_m256i(tag as i16));
     move_mask_i8_m256i(equal) as u32 & 0xf_ffff
 }
 
 /// Two bits for each of the ten places whose tag is `tag`.
 #[cfg(not(all(target_arch = "x86_64", target_feature = "aes", target_feature = "avx2")))]
 #[inline(always)]
-fn match_tags(words: &[u64; 8], tag: u16) -> u32 {
+fn match_tags(words: &[u32; 16], tag: u16) -> u32 {
     let mut found = 0;
     for place in 0..PLACES {
-        let equal = (words[place >> 2] >> ((place & 3) * 16)) as u16 == tag;
+        let equal = (words[place >> 1] >> ((place & 1) * 16)) as u16 == tag;
         found |= (u32::from(equal) * 3) << (place * 2);
     }
     found
-}
-
-/// Where a key may lie in an index.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Place {
-    /// Number of the home bucket.
-    home: u32,
-    /// What decides the second bucket.
-    second: u32,
-    /// Its tag.
-    pub tag: u16,
 }
 
 /// The buckets.
@@ -193,36 +183,36 @@ impl Index {
         ((u64::from(part) * self.buckets.len() as u64) >> 32) as usize
     }
 
-    /// Where keys with `hash` may lie.
+    /// Number of the bucket to look into first.
     #[inline]
-    pub fn locate(&self, hash: Hash) -> Place {
-        Place { home: self.bucket_of(hash.home) as u32, second: hash.second, tag: hash.tag }
+    pub fn home(&self, hash: Hash) -> u32 {
+        self.bucket_of(hash.home()) as u32
     }
 
-    /// The bucket to look into first.
+    /// The bucket with a number from [`Index::home`].
     #[inline]
-    pub fn home(&self, place: Place) -> &Bucket {
-        &self.buckets[place.home as usize]
+    pub fn bucket(&self, number: u32) -> &Bucket {
+        &self.buckets[number as usize]
     }
 
     /// The bucket to look into when the home bucket has overflow.
     #[inline]
-    pub fn second(&self, place: Place) -> &Bucket {
-        &self.buckets[self.bucket_of(place.second)]
+    pub fn second(&self, hash: Hash) -> &Bucket {
+        &self.buckets[self.bucket_of(hash.second())]
     }
 
-    /// The first entry at `place` that `is_it` accepts.
+    /// The first entry of a key with `hash` that `is_it` accepts.
     #[inline]
-    pub fn find(&self, place: Place, mut is_it: impl FnMut(Entry) -> bool) -> Option<Entry> {
-        let home = self.home(place);
-        if let Some(entry) = home.matches(place.tag).map(|p| home.entry(p)).find(|e| is_it(*e)) {
+    pub fn find(&self, hash: Hash, mut is_it: impl FnMut(Entry) -> bool) -> Option<Entry> {
+        let home = self.bucket(self.home(hash));
+        if let Some(entry) = home.matches(hash.tag()).map(|p| home.entry(p)).find(|e| is_it(*e)) {
             return Some(entry);
         }
         if home.overflow() == 0 {
             return None;
         }
-        let second = self.second(place);
-        second.matches(place.tag).map(|p| second.entry(p)).find(|e| is_it(*e))
+        let second = self.second(hash);
+        second.matches(hash.tag()).map(|p| second.entry(p)).find(|e| is_it(*e))
     }
 
     /// Adds a key that is not there. `hash_of` gives the hash of an entry that is.
@@ -236,17 +226,17 @@ impl Index {
         entry: Entry,
         hash_of: impl Fn(Entry) -> Hash,
     ) -> Result<(), IndexFull> {
-        let home = self.bucket_of(hash.home);
-        let second = self.bucket_of(hash.second);
+        let home = self.bucket_of(hash.home());
+        let second = self.bucket_of(hash.second());
         for at in [home, second] {
             if let Some(place) = self.buckets[at].free_place() {
-                self.put(at, place, home, hash.tag, entry);
+                self.put(at, place, home, hash.tag(), entry);
                 return Ok(());
             }
         }
         for at in [home, second] {
             if let Some(place) = self.make_room(at, &hash_of) {
-                self.put(at, place, home, hash.tag, entry);
+                self.put(at, place, home, hash.tag(), entry);
                 return Ok(());
             }
         }
@@ -271,14 +261,14 @@ impl Index {
         for place in 0..PLACES {
             let entry = self.buckets[at].entry(place as u32);
             let hash = hash_of(entry);
-            let home = self.bucket_of(hash.home);
-            let second = self.bucket_of(hash.second);
+            let home = self.bucket_of(hash.home());
+            let second = self.bucket_of(hash.second());
             let other = if at == home { second } else { home };
             if other == at {
                 continue;
             }
             let Some(free) = self.buckets[other].free_place() else { continue };
-            self.buckets[other].put(free, hash.tag, entry);
+            self.buckets[other].put(free, hash.tag(), entry);
             self.buckets[at].set_tag(place, 0);
             self.count_overflow(home, if other == home { -1 } else { 1 });
             return Some(place);
@@ -288,11 +278,11 @@ impl Index {
 
     /// Removes `entry`, whose key hashes to `hash`; does nothing if it is not there.
     pub fn remove(&mut self, hash: Hash, entry: Entry) {
-        let home = self.bucket_of(hash.home);
-        let second = self.bucket_of(hash.second);
-        if let Some(place) = self.buckets[home].place_of(hash.tag, entry) {
+        let home = self.bucket_of(hash.home());
+        let second = self.bucket_of(hash.second());
+        if let Some(place) = self.buckets[home].place_of(hash.tag(), entry) {
             self.buckets[home].set_tag(place, 0);
-        } else if let Some(place) = self.buckets[second].place_of(hash.tag, entry) {
+        } else if let Some(place) = self.buckets[second].place_of(hash.tag(), entry) {
             self.buckets[second].set_tag(place, 0);
             self.count_overflow(home, -1);
         }

@@ -223,7 +223,7 @@ fn begin<A: WriteNetwork, P: PacketPool>(
     ctx: &mut Ctx<'_, P>,
 ) -> Result<u32, DropReason> {
     let forward = key_of::<A>(frame, upper, buf.data()).ok_or(DropReason::BadAddress)?;
-    let hash = forward.hash(&shared.hasher).home;
+    let hash = forward.hash(&shared.hasher).home();
     let course = match taker {
         Taker::Listener(listener) => to_member(shared, listener, frame, hash, ctx)?,
         Taker::Egress(_) => Course {

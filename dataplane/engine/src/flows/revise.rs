@@ -166,7 +166,7 @@ pub fn reroute<A: Addresses, P: PacketPool>(
     session: u32,
     ctx: &mut Ctx<'_, P>,
 ) -> bool {
-    let hash = table.hot(session).key(false).hash(&shared.hasher).home;
+    let hash = table.hot(session).key(false).hash(&shared.hasher).home();
     for side in [0, 1] {
         let hot = table.hot(session);
         let destination: IpAddr = hot.key(side == 0).addresses.source();

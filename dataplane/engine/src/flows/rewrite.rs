@@ -90,8 +90,10 @@ pub fn write_udp(data: &mut [u8], l4: usize, ports: u32, delta: u16) -> Option<(
     header[..4].copy_from_slice(&ports.to_ne_bytes());
     let old = u16::from_ne_bytes([header[6], header[7]]);
     if old != 0 {
-        let new = adjust(old, delta);
-        [header[6], header[7]] = if new == 0 { u16::MAX } else { new }.to_ne_bytes();
+        // RFC 1624 equation 3 without its outer complements: the same but for a zero, which here
+        // comes out as all ones, as UDP wants it (RFC 768).
+        let sum = u32::from(old) + u32::from(!delta);
+        [header[6], header[7]] = folded(sum).to_ne_bytes();
     }
     Some(())
 }
@@ -136,16 +138,20 @@ pub fn write<A: WriteNetwork>(
 /// RFC 1624 equation 3.
 #[inline(always)]
 pub const fn adjust(old: u16, delta: u16) -> u16 {
-    // Two words carry once.
-    let sum = !old as u32 + delta as u32;
-    !((sum & 0xffff) + (sum >> 16)) as u16
+    finish(!old as u32 + delta as u32)
 }
 
-/// Folds up to three words and complements. Three words may carry twice (0x1_ffff).
+/// Folds a sum of a few words and complements it.
 #[inline(always)]
 const fn finish(sum: u32) -> u16 {
-    let sum = (sum & 0xffff) + (sum >> 16);
-    !(sum + (sum >> 16)) as u16
+    !folded(sum)
+}
+
+/// Folds a sum of a few words. The lower halves of the two summands carry into the upper ones just
+/// when the fold must carry again.
+#[inline(always)]
+const fn folded(sum: u32) -> u16 {
+    (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
 }
 
 /// What one off the TTL does to the word of TTL and protocol.

@@ -26,8 +26,8 @@ pub trait Addresses: Copy + Default + Eq + core::fmt::Debug + 'static {
     /// The destination.
     fn destination(self) -> IpAddr;
 
-    /// The keyed hash of a key with these addresses.
-    fn hash(self, hasher: &Hasher, ports: u32, zone: u8, protocol: u8) -> Hash;
+    /// The keyed hash of a key of these addresses and `rest`.
+    fn hash(self, hasher: &Hasher, rest: Rest) -> Hash;
 
     /// One's complement sum of all 16-bit words, folded (RFC 1071).
     fn sum(self) -> u16;
@@ -62,8 +62,7 @@ impl Addresses for u64 {
     }
 
     #[inline(always)]
-    fn hash(self, hasher: &Hasher, ports: u32, zone: u8, protocol: u8) -> Hash {
-        let rest = u64::from(ports) | u64::from(zone) << 32 | u64::from(protocol) << 40;
+    fn hash(self, hasher: &Hasher, Rest(rest): Rest) -> Hash {
         hasher.hash([[self, rest]])
     }
 
@@ -101,9 +100,8 @@ impl Addresses for [u64; 4] {
     }
 
     #[inline(always)]
-    fn hash(self, hasher: &Hasher, ports: u32, zone: u8, protocol: u8) -> Hash {
+    fn hash(self, hasher: &Hasher, Rest(rest): Rest) -> Hash {
         let [a, b, c, d] = self;
-        let rest = u64::from(ports) | u64::from(zone) << 32 | u64::from(protocol) << 40;
         hasher.hash([[a, b], [c, d], [rest, 0]])
     }
 
@@ -126,11 +124,54 @@ pub struct Key<A> {
     pub protocol: u8,
 }
 
+/// All of a key but its addresses in one word, for the hit path: ports, zone and, on top, where no
+/// mask is needed to take it out, the protocol.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rest(u64);
+
+impl Rest {
+    /// The word of these fields of a [`Key`].
+    #[inline(always)]
+    pub const fn of(ports: u32, zone: u8, protocol: u8) -> Self {
+        Self(ports as u64 | (zone as u64) << 32 | (protocol as u64) << 56)
+    }
+
+    /// The same with the zone where it stands in the word.
+    #[inline(always)]
+    pub const fn in_zone(ports: u32, zone: u64, protocol: u8) -> Self {
+        Self(ports as u64 | zone | (protocol as u64) << 56)
+    }
+
+    /// Both ports as on the wire.
+    #[inline(always)]
+    pub const fn ports(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Slot of the VLAN.
+    #[inline(always)]
+    pub const fn zone(self) -> u8 {
+        (self.0 >> 32) as u8
+    }
+
+    /// IP protocol.
+    #[inline(always)]
+    pub const fn protocol(self) -> u8 {
+        (self.0 >> 56) as u8
+    }
+}
+
 impl<A: Addresses> Key<A> {
+    /// The key of `addresses` and `rest`.
+    #[inline(always)]
+    pub const fn of(addresses: A, rest: Rest) -> Self {
+        Self { addresses, ports: rest.ports(), zone: rest.zone(), protocol: rest.protocol() }
+    }
+
     /// The keyed hash.
     #[inline(always)]
     pub fn hash(&self, hasher: &Hasher) -> Hash {
-        self.addresses.hash(hasher, self.ports, self.zone, self.protocol)
+        self.addresses.hash(hasher, Rest::of(self.ports, self.zone, self.protocol))
     }
 
     /// Source port in host order.
@@ -226,6 +267,17 @@ impl<A: Addresses> Hot<A> {
     #[inline]
     pub fn is(&self, reply: bool, key: &Key<A>) -> bool {
         self.key(reply) == *key
+    }
+
+    /// The same for a key of `addresses` and `rest`.
+    #[inline(always)]
+    pub fn is_of(&self, reply: bool, addresses: A, rest: Rest) -> bool {
+        let side = usize::from(reply);
+        let own = if reply { self.reply } else { self.forward };
+        self.ports[side] == rest.ports()
+            && self.zone[side] == rest.zone()
+            && self.protocol == rest.protocol()
+            && own == addresses
     }
 
     /// Addresses and ports that a packet of the direction leaves with.

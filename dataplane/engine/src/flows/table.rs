@@ -7,8 +7,8 @@
 //! Invariant: a used slot has both its keys in the index, a free one none and no deadline.
 //! Sources: architecture.md §3.1, performance.md §5.
 
-use super::hash::Hasher;
-use super::index::{Bucket, Entry, Index, Place};
+use super::hash::{Hash, Hasher};
+use super::index::{Bucket, Entry, Index};
 use super::session::{Addresses, Cold, Hot, Key, flag};
 
 /// Why a session could not be inserted.
@@ -115,6 +115,12 @@ impl<A: Addresses> Table<A> {
         &mut self.hot[session as usize]
     }
 
+    /// The hot line of `session` to write, if there is such a slot.
+    #[inline]
+    pub fn try_hot_mut(&mut self, session: u32) -> Option<&mut Hot<A>> {
+        self.hot.get_mut(session as usize)
+    }
+
     /// The cold line of `session`.
     #[inline]
     pub fn cold(&self, session: u32) -> &Cold {
@@ -135,13 +141,13 @@ impl<A: Addresses> Table<A> {
     /// The session and direction that `key` belongs to.
     #[inline]
     pub fn find(&self, hasher: &Hasher, key: &Key<A>) -> Option<Entry> {
-        self.find_at(self.index.locate(key.hash(hasher)), key)
+        self.find_at(key.hash(hasher), key)
     }
 
-    /// The same with the place at hand.
+    /// The same with the hash at hand.
     #[inline]
-    pub fn find_at(&self, place: Place, key: &Key<A>) -> Option<Entry> {
-        self.index.find(place, |entry| self.hot[entry.session() as usize].is(entry.is_reply(), key))
+    pub fn find_at(&self, hash: Hash, key: &Key<A>) -> Option<Entry> {
+        self.index.find(hash, |entry| self.hot[entry.session() as usize].is(entry.is_reply(), key))
     }
 
     /// Adds a session under both its keys and gives its slot.
@@ -158,8 +164,8 @@ impl<A: Addresses> Table<A> {
         let (forward, reply) = (hot.key(false), hot.key(true));
         let (forward_hash, reply_hash) = (forward.hash(hasher), reply.hash(hasher));
         if forward == reply
-            || self.find_at(self.index.locate(forward_hash), &forward).is_some()
-            || self.find_at(self.index.locate(reply_hash), &reply).is_some()
+            || self.find_at(forward_hash, &forward).is_some()
+            || self.find_at(reply_hash, &reply).is_some()
         {
             return Err(InsertError::Taken);
         }

@@ -19,7 +19,7 @@ impl Fate {
 
     #[inline(always)]
     pub const fn send(zone: u8, l3: u8, adjacency: &Adjacency) -> Self {
-        Self(adjacency.exit() | (zone as u32) << 8 | l3 as u32)
+        Self(adjacency.exit() | (l3 as u32) << 8 | zone as u32)
     }
 
     pub const fn port(self) -> PortId {
@@ -31,11 +31,11 @@ impl Fate {
     }
 
     pub const fn zone(self) -> VlanSlot {
-        VlanSlot((self.0 >> 8) as u8)
+        VlanSlot(self.0 as u8)
     }
 
     const fn l3(self) -> u8 {
-        self.0 as u8
+        (self.0 >> 8) as u8
     }
 }
 
@@ -53,33 +53,31 @@ struct Tally {
     fate: Fate,
     /// Bytes that a frame grows by.
     grown: i8,
-    packets: u64,
-    bytes: u64,
+    /// Packets in units of [`PACKET`], and bytes below.
+    sum: u64,
 }
 
 impl Tallies {
     pub const fn new() -> Self {
-        let none = Tally { fate: Fate::REST, grown: 0, packets: 0, bytes: 0 };
+        let none = Tally { fate: Fate::REST, grown: 0, sum: 0 };
         Self { rows: [none; TALLIES], port: None, served: 0 }
     }
 
     /// Counts a frame of `len` bytes that leaves by `adjacency`.
     #[inline(always)]
-    pub fn add(&mut self, fate: Fate, adjacency: &Adjacency, len: u16, counters: &mut Counters) {
+    pub fn add(&mut self, fate: Fate, adjacency: &Adjacency, len: usize, counters: &mut Counters) {
         // Traffic between two VLANs keeps two rows.
         let row = usize::from(fate.zone().0) & (TALLIES - 1);
         if fate != self.rows[row].fate {
             self.turn(row, fate, adjacency, counters);
         }
-        let row = &mut self.rows[row];
-        row.packets += 1;
-        row.bytes += u64::from(len);
+        self.rows[row].sum += PACKET | len as u64;
     }
 
     #[cold]
     fn turn(&mut self, row: usize, fate: Fate, adjacency: &Adjacency, counters: &mut Counters) {
         self.tell(row, counters);
-        let is_first = self.served == 0 && self.rows.iter().all(|row| row.packets == 0);
+        let is_first = self.served == 0 && self.rows.iter().all(|row| row.sum == 0);
         if is_first {
             self.port = Some(fate.port());
         }
@@ -90,7 +88,8 @@ impl Tallies {
 
     /// Puts what a row has counted into `counters`.
     pub fn tell(&mut self, row: usize, counters: &mut Counters) {
-        let Tally { fate, grown, packets, bytes } = self.rows[row];
+        let Tally { fate, grown, sum } = self.rows[row];
+        let (packets, bytes) = (sum / PACKET, sum % PACKET);
         if packets > 0 {
             let grown = i64::from(grown).wrapping_mul(packets as i64);
             let sent = bytes.wrapping_add_signed(grown);
@@ -98,9 +97,13 @@ impl Tallies {
             counters.sent_all(fate.port(), fate.vlan(), Traffic { packets, bytes: sent });
         }
         self.served += packets;
-        (self.rows[row].packets, self.rows[row].bytes) = (0, 0);
+        self.rows[row].sum = 0;
     }
 }
+
+/// One packet in a sum; one addition counts it with its bytes. A burst's bytes stay below: they are
+/// 64 lengths of 32 bits at most.
+const PACKET: u64 = 1 << 40;
 
 /// Rows of a burst's counts, a power of two.
 pub const TALLIES: usize = 4;
