@@ -1,7 +1,7 @@
 # Every recipe is one call; `make help` lists the targets from the comments.
 SUITES := pure dpdk lab demo
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench soak clean-machine $(SUITES:%=test-%)
+.PHONY: help setup demo test check bench static soak clean-machine $(SUITES:%=test-%)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -36,5 +36,8 @@ check: setup ## formatting, lints, docs, licences, directions of dependence
 bench: setup ## ratios to testpmd in one run, instructions per packet; under 6 minutes
 	@tests/setup/suite.sh bench
 
-soak: setup ## the lab suite twenty times over
+static: setup ## the tmm for containers, with DPDK inside: built, shown, no shared object of DPDK
+	@tests/setup/suite.sh static
+
+soak: setup ## the static build, then the lab suite twenty times over
 	@tests/setup/suite.sh soak

@@ -2,7 +2,7 @@
 # Runs suites by name, one after the other, and says how long each took.
 #
 #   suite.sh pure dpdk lab demo     tests, by nextest profile (.config/nextest.toml)
-#   suite.sh check | bench | soak | show
+#   suite.sh check | bench | soak | static | show
 #
 # All suites build the whole workspace with the same features, so that each compiles once.
 # The exit code is not 0 if any part failed; later parts still run.
@@ -49,6 +49,23 @@ check() {
     part directions cargo test --quiet -p spk-tests --test directions
 }
 
+# The form for containers: DPDK and its common drivers inside the program. It lies in a folder of its
+# own, as features of one build would replace the programs of the other.
+static() {
+    part static cargo build --quiet --release -p tmm --features capsule/static \
+        --target-dir "$CARGO_TARGET_DIR/static" || return
+    part contained static_tmm
+}
+
+static_tmm() {
+    local tmm=$CARGO_TARGET_DIR/static/release/tmm
+    "$tmm" --version && stat -c '%s bytes' "$tmm" || return
+    if ldd "$tmm" | grep librte; then
+        echo "the static tmm needs shared objects of DPDK" >&2
+        return 1
+    fi
+}
+
 # For people: cargo's own progress on a terminal, one line without.
 show() {
     local quiet=
@@ -64,7 +81,8 @@ for name in "$@"; do
     lab | demo) tests_built && programs && nextest "$name" ;;
     check) check ;;
     bench) programs && part bench cargo run --quiet --release -p spk-benches --bin spk-bench ;;
-    soak) programs && for _ in $(seq "${ROUNDS:-20}"); do nextest lab || break; done ;;
+    static) static ;;
+    soak) static; programs && for _ in $(seq "${ROUNDS:-20}"); do nextest lab || break; done ;;
     show) show || FAILED+=(demo) ;;
     *) echo "unknown suite '$name'" >&2; exit 2 ;;
     esac
