@@ -5,16 +5,24 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 use tmm_config::Nanos;
 
 /// `CLOCK_BOOTTIME`.
 #[must_use]
 pub fn boot() -> Nanos {
-    // The clock exists since Linux 2.6.39; zero would only close the gate.
-    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Nanos(0), |time| {
-        let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
-        Nanos(seconds * 1_000_000_000 + u64::try_from(time.tv_nsec()).unwrap_or(0))
+    since_boot(clock_gettime(ClockId::CLOCK_BOOTTIME))
+}
+
+/// The end of time if the clock cannot be read: every deadline has passed then, and the gate is
+/// shut.
+fn since_boot(read: nix::Result<TimeSpec>) -> Nanos {
+    read.map_or(Nanos(u64::MAX), |time| {
+        let part = |number: i64| u64::try_from(number).unwrap_or(u64::MAX);
+        Nanos(
+            part(time.tv_sec()).saturating_mul(1_000_000_000).saturating_add(part(time.tv_nsec())),
+        )
     })
 }
 
@@ -82,6 +90,14 @@ mod tests {
         let jumped = clock.read(7_200_000_000_000);
         assert!(jumped.since(start) < Nanos::from_secs(1));
         assert!(boot().since(jumped) < Nanos::from_secs(1));
+    }
+
+    #[test]
+    fn a_clock_that_cannot_be_read_shuts_every_gate() {
+        let gate = tmm_config::Gate::closed();
+        gate.store(tmm_config::GateWord::open_until(Nanos::from_secs(1 << 32)));
+        assert!(!gate.load().passes(since_boot(Err(nix::Error::EINVAL))));
+        assert!(gate.load().passes(since_boot(Ok(TimeSpec::new(5, 0)))));
     }
 
     #[test]
