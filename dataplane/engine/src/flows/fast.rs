@@ -12,7 +12,8 @@
 //! Three things the closer look does are left out here, for frames of known flows alone:
 //! (1) the IPv4 header checksum is not verified: RFC 1624 keeps a wrong one wrong, so its receiver
 //! drops the packet (performance.md §5); (2) bytes behind the IP packet, with which short frames
-//! are filled up, stay; (3) a source MAC of zero is not looked for: no way back is learnt here.
+//! are filled up, stay; (3) a source MAC of zero is not looked for where the last hop is not
+//! compared: no way back is learnt here.
 //!
 //! Invariant: a frame that is left over is unchanged. Source: performance.md §5 (Stages).
 
