@@ -235,9 +235,12 @@ fn the_hit_path_leaves_a_wrong_ipv4_checksum_wrong_and_keeps_padding() {
             assert_eq!(close.drops(DropReason::BadIpv4Checksum), dropped + 1);
         }
     }
+    let [from, vip, member] = V4;
+    let nobody = rig::Station { mac: MacAddr::default(), ..SERVER };
+    assert_eq!(fast.send(&nobody, nobody.udp(member, from, b"answer")).len(), 1);
+    // A request's is compared with the last hop that the answers go to.
     let nobody = rig::Station { mac: MacAddr::default(), ..CLIENT };
-    let [from, vip, _] = V4;
-    assert_eq!(fast.send(&nobody, nobody.udp(from, vip, b"query")).len(), 1);
+    fast.must_drop(&nobody, nobody.udp(from, vip, b"query"), DropReason::BadSourceMac);
     let plain = Ip { ttl: 1, ..Ip::default() };
     let seen = fast.send(&CLIENT, CLIENT.udp_with(plain, from, vip, b"query"));
     assert_eq!(seen[0].icmp(), (11, 0), "what is not plain takes the closer look");
