@@ -1,7 +1,9 @@
 //! The only clocks of this process: boot time for everything that acts, wall time for people.
 //!
 //! Invariant: a [`BurstClock`] never runs backwards and stays within 1 s of `CLOCK_BOOTTIME`,
-//! suspends included (LIC-801); it costs one read of the cycle counter.
+//! suspends included (LIC-801); it costs one read of the cycle counter. The cycle counter of a
+//! machine may stop or start anew while it sleeps: after each 10 ms of cycles, and when the counter
+//! is behind the last look, the kernel is asked.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -35,7 +37,8 @@ pub fn wall_millis() -> u64 {
 
 /// One worker's clock.
 #[derive(Debug)]
-pub struct BurstClock {
+pub struct BurstClock<Boot = fn() -> Nanos> {
+    boot: Boot,
     now: Nanos,
     base: Nanos,
     base_cycles: u64,
@@ -46,14 +49,23 @@ pub struct BurstClock {
 }
 
 impl BurstClock {
-    /// A clock that ticks with the cycle counter of `cycles_per_second`.
+    /// A clock that ticks with the cycle counter of `cycles_per_second`, which stands at `cycles`.
     #[must_use]
     pub fn new(cycles_per_second: u64, cycles: u64) -> Self {
+        Self::over(boot, cycles_per_second, cycles)
+    }
+}
+
+impl<Boot: Fn() -> Nanos> BurstClock<Boot> {
+    /// The same over any source of boot time.
+    fn over(boot: Boot, cycles_per_second: u64, cycles: u64) -> Self {
         let rate = cycles_per_second.max(1_000_000);
         let scale = (1_000_000_000u128 << 32) / u128::from(rate);
+        let base = boot();
         Self {
-            now: boot(),
-            base: boot(),
+            boot,
+            now: base,
+            base,
             base_cycles: cycles,
             scale: u64::try_from(scale).unwrap_or(u64::MAX),
             period: rate / 100,
@@ -65,7 +77,7 @@ impl BurstClock {
     pub fn read(&mut self, cycles: u64) -> Nanos {
         let passed = cycles.wrapping_sub(self.base_cycles);
         let reckoned = if passed > self.period {
-            self.base = boot();
+            self.base = (self.boot)();
             self.base_cycles = cycles;
             self.base
         } else {
@@ -90,6 +102,31 @@ mod tests {
         let jumped = clock.read(7_200_000_000_000);
         assert!(jumped.since(start) < Nanos::from_secs(1));
         assert!(boot().since(jumped) < Nanos::from_secs(1));
+    }
+
+    /// LIC-813 (the clock that deadlines are compared with): after a suspend, through which the cycle
+    /// counter goes on, stands still or starts anew, the clock is at boot time after at most 10 ms
+    /// of cycles, so a lease that ended while the machine slept passes nothing after that.
+    #[test]
+    fn the_burst_clock_is_at_boot_time_within_a_period_after_a_suspend() {
+        const RATE: u64 = 2_000_000_000;
+        const PERIOD: u64 = RATE / 100;
+        let slept = Nanos::from_secs(86_400);
+        let lease = tmm_config::GateWord::open_until(Nanos::from_secs(1000 + 183));
+        for awake in [0, 1, PERIOD / 2, PERIOD] {
+            for counter in [awake + 86_400 * RATE, awake, 0] {
+                let kernel = std::cell::Cell::new(Nanos::from_secs(1000));
+                let mut clock = BurstClock::over(|| kernel.get(), RATE, 0);
+                assert!(lease.passes(clock.read(awake)));
+                kernel.set(kernel.get().plus(slept));
+                let first = clock.read(counter);
+                assert!(first >= Nanos::from_secs(1000));
+                kernel.set(kernel.get().plus(Nanos::from_millis(11)));
+                let then = clock.read(counter + PERIOD + 1);
+                assert!(kernel.get().since(then) < Nanos::from_secs(1), "{then:?}");
+                assert!(!lease.passes(then));
+            }
+        }
     }
 
     #[test]

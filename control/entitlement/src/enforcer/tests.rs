@@ -98,6 +98,36 @@ fn renewals_belong_to_the_asset_of_the_last_open_or_latch() {
     assert_eq!(feed_lease(&mut enforcer, &own, now).last(), Some(&Output::Accepted));
 }
 
+/// LIC-809: an old `block` that is replayed after a newer `open` or renewal closes nothing.
+#[test]
+fn a_replayed_block_does_not_close_a_gate_opened_since() {
+    let (mut enforcer, mut authority) = (enforcer(), authority());
+    open(&mut enforcer, &mut authority, 0);
+    let renewed = authority.renew(&at(5, Verdict::Block));
+    feed_lease(&mut enforcer, &renewed, Nanos::from_secs(5));
+    assert_eq!(enforcer.gate(), &closed("expired"));
+    hello(&mut enforcer, NONCE, 6);
+    let opened = authority.open(NAMESPACE, POD, &NONCE, &at(6, Verdict::Block));
+    feed_lease(&mut enforcer, &opened, Nanos::from_secs(6));
+    assert_eq!(enforcer.gate(), &closed("expired"));
+
+    open(&mut enforcer, &mut authority, 7);
+    let newer = authority.renew(&at(8, Verdict::Allow));
+    for recent in [None, Some(newer)] {
+        if let Some(recent) = &recent {
+            feed_lease(&mut enforcer, recent, Nanos::from_secs(8));
+        }
+        let now = Nanos::from_secs(9);
+        let before = (enforcer.gate().clone(), enforcer.last(), enforcer.poll_timeout());
+        for old in [&renewed, &opened] {
+            assert!(rejected(&feed_lease(&mut enforcer, old, now)).is_some());
+            let after = (enforcer.gate().clone(), enforcer.last(), enforcer.poll_timeout());
+            assert_eq!(after, before);
+            assert!(passes(&enforcer, now));
+        }
+    }
+}
+
 /// LIC-809: every statement recorded in an hour of heartbeats is replayed at its end: none acts.
 #[test]
 fn a_replayed_hour_of_leases_changes_nothing() {
