@@ -16,8 +16,8 @@ use crate::adjacency::{AdjacencyId, AdjacencyKey};
 use crate::counters::Counters;
 use crate::drop_reason::DropReason;
 use crate::frame::IpFrame;
-use crate::neighbour::{Action, Fate};
 use crate::monitor::Probes;
+use crate::neighbour::{Action, Fate};
 use crate::net::Net;
 use crate::out::{Event, Handed, NeighbourFact, Outbox, Told};
 
