@@ -110,7 +110,7 @@ impl Flows {
         fates.fill(Fate::REST);
         let (mut not_v4, mut has_v6) = (0, false);
         let mut common = Common::new(port, ctx);
-        let Some(lane) = v4.get_mut(..frames.len()) else { return None };
+        let lane = v4.get_mut(..frames.len())?;
         let (hasher, index) = (&self.shared.hasher, self.v4.index());
         for at in 0..frames.len() {
             let (buf, item) = (&frames[at], &mut lane[at]);
