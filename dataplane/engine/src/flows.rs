@@ -23,6 +23,7 @@ mod admit;
 mod answer;
 mod end;
 mod fast;
+mod forward;
 mod half_open;
 mod hash;
 mod index;

@@ -154,8 +154,9 @@ fn a_packet_of_mtu_passes_and_one_byte_more_is_answered_too_big() {
     }
 }
 
+/// Behind another tag may be other stations with the same addresses.
 #[test]
-fn a_vlan_that_goes_and_comes_back_with_another_tag_takes_its_neighbours_along() {
+fn a_vlan_with_another_tag_asks_its_neighbours_anew_and_sends_what_waited() {
     let spec = listening();
     let mut rig = ready(&spec);
     assert_eq!(rig.send(&CLIENT, datagram(&CLIENT))[0].tag, Some(20));
@@ -163,5 +164,8 @@ fn a_vlan_that_goes_and_comes_back_with_another_tag_takes_its_neighbours_along()
     moved.vlans[1].tag = 21;
     rig.configure(&moved);
     let seen = rig.send(&CLIENT, CLIENT.udp("10.1.0.100:2", "192.0.2.10:53", b"query"));
-    assert_eq!((seen[0].tag, seen[0].dst_mac), (Some(21), SERVER.mac));
+    assert_eq!((seen.len(), seen[0].tag, seen[0].asks_for().is_some()), (1, Some(21), true));
+    let other = rig::Station { tag: Some(21), mac: MacAddr([2, 0, 0, 0, 2, 9]), ..SERVER };
+    let seen = rig.send(&other, other.arp_reply([10, 2, 0, 11].into(), [10, 2, 0, 2].into()));
+    assert_eq!((seen.len(), seen[0].tag, seen[0].dst_mac), (1, Some(21), other.mac));
 }

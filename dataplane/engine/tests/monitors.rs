@@ -8,7 +8,7 @@ use rig::craft::{ACK, CLIENT, RST, SERVER, SYN, Tcp};
 use rig::{Rig, Seen, spec};
 use tmm_config::config::MemberState;
 use tmm_config::facts::Health;
-use tmm_config::spec::{MonitorKind, MonitorSpec};
+use tmm_config::spec::{MonitorKind, MonitorSpec, Snat};
 use tmm_config::{GateWord, Spec};
 use tmm_engine::Event;
 use tmm_engine::out::{MemberEvent, MemberReason};
@@ -428,4 +428,27 @@ fn a_member_that_left_is_not_probed_any_more() {
     rig.configure(&spec);
     let seen = run(&mut rig, MonitorKind::Tcp, 30_000, Member::Answers);
     assert!(seen.probes.is_empty() && seen.changes.is_empty());
+}
+
+/// architecture.md §3.1 (Monitors take ports the same way): a flow does not leave by the port of a
+/// probe on its way to the same member, whose answer would be taken for the flow's or the other way.
+#[test]
+fn flow_takes_no_port_that_a_probe_waits_on() {
+    let mut spec = spec::vlans();
+    spec::listen(&mut spec, Protocol::Udp, "192.0.2.10:53", &["10.2.0.11:53"]);
+    spec.listeners[0].snat = Snat::Automap;
+    spec.pools[0].monitors =
+        vec![MonitorSpec { receive: b"x".to_vec(), ..spec::monitor(MonitorKind::Udp) }];
+    let mut rig = Rig::new(&spec);
+    rig.tick();
+    rig.introduce(&SERVER, "10.2.0.11");
+    let probe = (0..200).find_map(|_| {
+        rig.advance(50).into_iter().find(|seen| seen.is_ip() && seen.protocol() == 17)
+    });
+    let probe = probe.expect("a probe");
+    let client = format!("10.1.0.100:{}", probe.sport());
+    let out = rig.send(&CLIENT, CLIENT.udp(&client, "192.0.2.10:53", b"query"));
+    assert_ne!(out[0].from(), probe.from());
+    let back = rig.send(&SERVER, SERVER.udp("10.2.0.11:53", &out[0].from(), b"answer"));
+    assert_eq!((back.len(), back[0].to()), (1, client));
 }

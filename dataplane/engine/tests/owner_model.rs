@@ -44,6 +44,8 @@ fn config(egress: Snat) -> Spec {
 
 struct World {
     rigs: Vec<Rig>,
+    /// Packets that were handed twice.
+    handed_on: u32,
 }
 
 impl World {
@@ -62,7 +64,7 @@ impl World {
             rig.handed.clear();
             rig
         };
-        Self { rigs: (0..workers).map(rig).collect() }
+        Self { rigs: (0..workers).map(rig).collect(), handed_on: 0 }
     }
 
     /// Sends one packet to the worker `at`; gives the one that comes out, and of which worker.
@@ -74,7 +76,15 @@ impl World {
             let to = usize::from(to);
             assert_ne!(to, at, "nothing is handed to oneself");
             seen.extend(self.rigs[to].take_handed(vec![handed]).into_iter().map(|seen| (to, seen)));
-            assert_eq!(self.rigs[to].handed.len(), 0, "nothing is handed twice");
+            // What is no flow of a listener may go on once, to the worker of both ends.
+            for (last, handed) in std::mem::take(&mut self.rigs[to].handed) {
+                let last = usize::from(last);
+                assert_ne!(last, to, "nothing is handed to oneself");
+                let more = self.rigs[last].take_handed(vec![handed]);
+                seen.extend(more.into_iter().map(|seen| (last, seen)));
+                assert_eq!(self.rigs[last].handed.len(), 0, "nothing is handed three times");
+                self.handed_on += 1;
+            }
         }
         seen.retain(|(_, seen)| seen.asks_for().is_none());
         let [one] = &seen[..] else { panic!("{seen:?}") };
@@ -181,6 +191,9 @@ fn check(workers: u16, egress: Snat, steps: &[(usize, u16, [usize; 5])]) {
             assert!(out.checksums_are_right());
             assert_eq!(at, owner, "{sent:?} is served by another worker");
         }
+        let is_own_affair = (9..=11).contains(&kind);
+        assert!(is_own_affair || world.handed_on == 0, "{from} to {to} was handed twice");
+        world.handed_on = 0;
     }
     let flows: u32 = world.rigs.iter().map(|rig| rig.worker.flows().len()).sum();
     assert_eq!(flows as usize, owners.len(), "each flow is in one worker's table");
@@ -201,5 +214,142 @@ proptest! {
     #[test]
     fn both_directions_meet_at_one_worker_without_translation(workers in 1..5_u16, steps in steps()) {
         check(workers, Snat::None, &steps);
+    }
+}
+
+/// A change of who is a member or a VIP, by number; each undoes itself.
+fn edit(number: usize, spec: &mut Spec) {
+    match number {
+        // Another member comes for the one that sees clients' own addresses, or back.
+        0 => {
+            let member = &mut spec.pools[1].members[0];
+            let is_first = member.address.to_string() == "10.2.0.11";
+            *member = spec::member(if is_first { "10.2.0.12:5353" } else { "10.2.0.11:5353" });
+        }
+        1 => spec.listeners[1].snat = other(spec.listeners[1].snat),
+        // The pod becomes a member on all its ports.
+        2 => toggle(spec, Protocol::Tcp, "192.0.2.13:0", Some("10.2.0.50:1")),
+        3 => toggle(spec, Protocol::Udp, "192.0.2.13:0", Some("10.2.0.50:1")),
+        4 => toggle(spec, Protocol::Sctp, "192.0.2.13:0", Some("10.2.0.50:1")),
+        // What the pod has connections to becomes a VIP.
+        _ => toggle(spec, Protocol::Tcp, "203.0.113.10:9999", None),
+    }
+}
+
+const EDITS: usize = 6;
+
+const fn other(snat: Snat) -> Snat {
+    match snat {
+        Snat::None => Snat::Automap,
+        Snat::Automap => Snat::None,
+    }
+}
+
+fn toggle(spec: &mut Spec, protocol: Protocol, vip: &str, member: Option<&str>) {
+    let name = format!("{}-{vip}", protocol.name());
+    if let Some(at) = spec.listeners.iter().position(|one| one.name == name) {
+        spec.listeners.remove(at);
+        spec.pools.remove(at);
+        return;
+    }
+    let at = spec::listen(spec, protocol, vip, &[]);
+    let members = member.map(|member| MemberSpec { port: 0, ..spec::member(member) });
+    spec.pools[at].members = members.into_iter().collect();
+    spec.listeners[at].name.clone_from(&name);
+    spec.listeners[at].pool.clone_from(&name);
+    spec.pools[at].name = name;
+}
+
+/// A flow of a kind, with one packet more each time, or a change of the configuration.
+#[derive(Clone, Debug)]
+enum Act {
+    Flow(usize, u16, [usize; 5]),
+    Edit(usize),
+}
+
+/// What the first packet of a flow showed: its worker, and its ends behind us.
+type Known = BTreeMap<(usize, u16), (usize, String, String)>;
+
+fn check_changes(workers: u16, egress: Snat, acts: &[Act]) {
+    let mut spec = config(egress);
+    let mut world = World::new(workers, &spec);
+    let mut flows = Known::new();
+    for act in acts {
+        let (kind, port, arrivals) = match *act {
+            Act::Flow(kind, port, arrivals) => (kind, port, arrivals),
+            Act::Edit(number) => {
+                edit(number, &mut spec);
+                world.rigs.iter_mut().for_each(|rig| rig.configure(&spec));
+                continue;
+            }
+        };
+        let port = if kind == 10 { 8080 } else { 5000 + port };
+        let (near, from, mut to, protocol) = ends(kind.min(KINDS - 1), port);
+        let protocol = if kind == KINDS { Protocol::Tcp } else { protocol };
+        to = if kind == KINDS { "203.0.113.10:443" } else { to };
+        let far = if near.port == 0 { SERVER } else { CLIENT };
+        let known = flows.contains_key(&(kind, port));
+        let first = frame(&near, protocol, &from, to, 0, known);
+        let (owner, out) = world.one(arrivals[0], &near, first);
+        let now = (owner, out.from(), out.to());
+        let before = flows.entry((kind, port)).or_insert_with(|| now.clone());
+        assert_eq!(*before, now, "{from} to {to} goes on as it began");
+        let (_, source, member) = now;
+        for (nth, arrival) in arrivals.into_iter().enumerate().skip(1) {
+            let (station, sent, came) = if nth.is_multiple_of(2) {
+                (&near, (from.as_str(), to), (source.as_str(), member.as_str()))
+            } else {
+                (&far, (member.as_str(), source.as_str()), (to, from.as_str()))
+            };
+            let (at, out) =
+                world.one(arrival, station, frame(station, protocol, sent.0, sent.1, nth, known));
+            assert_eq!((out.from().as_str(), out.to().as_str()), came, "{sent:?}");
+            assert_eq!(at, owner, "{sent:?} is served by another worker");
+        }
+    }
+    let sessions: u32 = world.rigs.iter().map(|rig| rig.worker.flows().len()).sum();
+    assert_eq!(sessions as usize, flows.len(), "each flow is in one worker's table");
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let flow = (0..=KINDS, 0..6_u16, prop::array::uniform5(0..8_usize));
+    let act = prop_oneof![
+        3 => flow.prop_map(|(kind, port, arrivals)| Act::Flow(kind, port, arrivals)),
+        1 => (0..EDITS).prop_map(Act::Edit),
+    ];
+    prop::collection::vec(act, 1..80)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// Who is a member or a VIP changes, flows stay where they are, and packets find them.
+    #[test]
+    fn flows_stay_with_their_worker_when_members_and_vips_change(
+        workers in 1..5_u16,
+        is_automap in any::<bool>(),
+        acts in acts(),
+    ) {
+        check_changes(workers, if is_automap { Snat::Automap } else { Snat::None }, &acts);
+    }
+}
+
+/// The member of the audit: it leaves, its flows stay (action NONE), and all its replies arrive.
+#[test]
+fn replies_of_a_member_that_left_reach_their_flows_at_any_worker() {
+    let mut spec = config(Snat::Automap);
+    let mut world = World::new(2, &spec);
+    let vip = "192.0.2.10:53";
+    for port in 1000..1100_u16 {
+        world.one(0, &CLIENT, CLIENT.udp(&format!("10.1.0.100:{port}"), vip, b"q"));
+    }
+    edit(0, &mut spec);
+    world.rigs.iter_mut().for_each(|rig| rig.configure(&spec));
+    for port in 1000..1100_u16 {
+        let client = format!("10.1.0.100:{port}");
+        for at in [0, 1] {
+            let (_, out) = world.one(at, &SERVER, SERVER.udp("10.2.0.11:5353", &client, b"a"));
+            assert_eq!((out.from().as_str(), out.to()), (vip, client.clone()));
+        }
     }
 }

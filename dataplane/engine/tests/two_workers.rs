@@ -250,3 +250,18 @@ fn an_unreachable_about_a_probe_finds_worker_zero_wherever_it_arrives() {
     rigs[0].advance(3000);
     assert_eq!(rigs[0].events, [], "silence is no success of a refused probe");
 }
+
+/// architecture.md §3.1 (SNAT ports): ports of another worker say nothing of how full an address is.
+#[test]
+fn ports_of_the_other_worker_do_not_count_as_taken() {
+    let mut spec = spec::vlans();
+    spec::egress(&mut spec);
+    let mut rigs = pair(&spec);
+    for port in 1000..1400 {
+        rigs[0].send(&SERVER, SERVER.udp(&format!("10.2.0.11:{port}"), "10.1.0.100:9", b"q"));
+        pass(&mut rigs, 0);
+    }
+    let used = rigs.each_ref().map(|rig| rig.worker.flows().port_use());
+    let (tries, taken) = (used[0].tries + used[1].tries, used[0].taken + used[1].taken);
+    assert!(tries >= 400 && taken < 20, "{used:?}");
+}

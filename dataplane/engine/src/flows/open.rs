@@ -15,8 +15,9 @@ use tmm_wire::build::IcmpError;
 use tmm_wire::sctp::ChunkKind;
 use tmm_wire::{PacketBuf, PacketPool, Protocol};
 
-use super::admit::{Miss, Upper, forward, key_of};
+use super::admit::{Miss, Upper, key_of};
 use super::answer::{Between, abort, refuse_segment};
+use super::forward::forward;
 use super::owner::Ends;
 use super::rewrite::WriteNetwork;
 use super::session::{Cold, Hot, Key, Kind, Ticks, flag, join_ports};

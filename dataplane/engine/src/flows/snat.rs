@@ -18,7 +18,7 @@ use tmm_config::Config;
 pub struct PortUse {
     /// Ports tried whose replies reach this worker.
     pub tries: u64,
-    /// Of these, taken towards their destination. Four in five taken is worth a warning.
+    /// Of these, taken towards their destination.
     pub taken: u64,
     /// Flows that found none.
     pub exhausted: u64,
