@@ -353,7 +353,7 @@ impl Draw {
         self.state ^= self.state << 25;
         self.state ^= self.state >> 27;
         let high = self.state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
-        let leg = high * self.legs >> 32;
+        let leg = (high * self.legs) >> 32;
         Leg { flow: (leg >> 1) as u32, is_reply: leg & 1 == 1 }
     }
 }

@@ -32,8 +32,8 @@ mod send;
 use answer::{ANY_TOKEN, Answer, ProbeKey};
 use probe::{Due, Pending, Probe, Verdict};
 
-/// All monitors of this replica.
-#[derive(Debug)]
+/// All monitors of this replica; none by default, as they come with the configuration.
+#[derive(Debug, Default)]
 pub struct Monitors {
     checks: Vec<Option<Check>>,
     pools: Vec<Arc<Pool>>,
@@ -81,19 +81,6 @@ struct Check {
 }
 
 impl Monitors {
-    /// None yet; they come with the configuration.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            checks: Vec::new(),
-            pools: Vec::new(),
-            generation: 0,
-            hand: 0,
-            last: Nanos(0),
-            is_paused: false,
-        }
-    }
-
     /// Runs what is due: follows the configuration, judges, sends. Bounded per call.
     pub(crate) fn tick<P: PacketPool>(&mut self, open: bool, flows: &Flows, ctx: &mut Ctx<'_, P>) {
         if ctx.worker != 0 {

@@ -107,7 +107,7 @@ impl<P: PacketPool> Worker<P> {
         net.reconfigure(&config, &mut counters);
         Ok(Self {
             flows: Flows::new(&setup.flows)?,
-            monitors: Monitors::new(),
+            monitors: Monitors::default(),
             probes: Probes::new(setup.seed),
             counters,
             rest: Vec::with_capacity(setup.burst),
