@@ -83,7 +83,8 @@ fn main() -> ExitCode {
         Some(Part::Bulk) => hit_path::bulk().map(|cycles| println!("{cycles}")),
         Some(Part::Bursts { bursts }) => instructions::bursts(*bursts),
         Some(Part::Sessions { v6 }) => memory::weigh(*v6)
-            .and_then(|weight| Ok(println!("{}", serde_json::to_string(&weight)?))),
+            .and_then(|weight| Ok(serde_json::to_string(&weight)?))
+            .map(|text| println!("{text}")),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
