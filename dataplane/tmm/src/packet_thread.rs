@@ -223,6 +223,7 @@ impl PacketThread {
             sample.flows = worker.flows().len();
             sample.flow_capacity = worker.flows().capacity();
             sample.flow_bytes = worker.flows().memory_bytes() as u64;
+            sample.ports = worker.flows().port_use();
             sample.usage.copy(worker.flows().usages(), worker.config());
         });
     }

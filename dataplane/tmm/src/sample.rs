@@ -7,7 +7,7 @@
 use tmm_config::config::{EgressSlot, ListenerSlot, MemberSlot};
 use tmm_config::{Config, Nanos};
 use tmm_engine::Counters;
-use tmm_engine::flows::{Usage, Usages};
+use tmm_engine::flows::{PortUse, Usage, Usages};
 
 /// What a thread counts about itself.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -37,6 +37,8 @@ pub struct Sample {
     pub flow_capacity: u32,
     /// Bytes of the flow tables.
     pub flow_bytes: u64,
+    /// How hard source ports are to find.
+    pub ports: PortUse,
     /// What objects served.
     pub usage: UsageCopy,
 }
@@ -119,6 +121,7 @@ impl Sample {
             flows: 0,
             flow_capacity: 0,
             flow_bytes: 0,
+            ports: PortUse::default(),
             usage: UsageCopy::default(),
         }
     }

@@ -24,6 +24,7 @@ pub fn all(readings: &Readings, config: &Config) -> Vec<Table> {
         interface_stat(readings),
         vlan_stat(readings, config),
         drop_stat(readings),
+        snat_stat(readings),
         packet_stat(readings),
     ]
 }
@@ -225,6 +226,20 @@ fn drop_stat(readings: &Readings) -> Table {
         ]
     });
     table("drop_stat", &["reason", "packets"], rows.collect())
+}
+
+/// How hard source ports are to find: the share of taken ones says how full addresses are towards
+/// destinations that are asked for (architecture.md §3.1). The warning at 80 % comes with `engine`.
+fn snat_stat(readings: &Readings) -> Table {
+    let rows = readings.threads.iter().enumerate().map(|(thread, sample)| {
+        vec![
+            Cell::text(thread.to_string()),
+            Cell::number(sample.ports.tries),
+            Cell::number(sample.ports.taken),
+            Cell::number(sample.ports.exhausted),
+        ]
+    });
+    table("snat_stat", &["thread", "tries", "taken", "fails"], rows.collect())
 }
 
 /// The terms of the accounting identity (OPS-701): what came and was made equals what left, was
