@@ -127,7 +127,7 @@ impl Frame {
     pub fn icmp(&self) -> (Option<Icmpv4Type>, Option<Icmpv6Type>) {
         match &self.transport {
             Some(TransportHeader::Icmpv4(header)) => (Some(header.icmp_type.clone()), None),
-            Some(TransportHeader::Icmpv6(header)) => (None, Some(header.icmp_type.clone())),
+            Some(TransportHeader::Icmpv6(header)) => (None, Some(header.icmp_type)),
             _ => (None, None),
         }
     }
