@@ -294,6 +294,9 @@ fn check_changes(workers: u16, egress: Snat, acts: &[Act]) {
         let now = (owner, out.from(), out.to());
         let before = flows.entry((kind, port)).or_insert_with(|| now.clone());
         assert_eq!(*before, now, "{from} to {to} goes on as it began");
+        if kind == KINDS && egress == Snat::None {
+            assert_eq!(now.1, from, "who is not translated keeps its port");
+        }
         let (_, source, member) = now;
         for (nth, arrival) in arrivals.into_iter().enumerate().skip(1) {
             let (station, sent, came) = if nth.is_multiple_of(2) {
@@ -351,5 +354,15 @@ fn replies_of_a_member_that_left_reach_their_flows_at_any_worker() {
             let (_, out) = world.one(at, &SERVER, SERVER.udp("10.2.0.11:5353", &client, b"a"));
             assert_eq!((out.from().as_str(), out.to()), (vip, client.clone()));
         }
+    }
+}
+
+/// A connection through an egress to an address that is a VIP for other ports stays when that goes.
+#[test]
+fn flow_to_another_port_of_a_vip_stays_when_the_vip_goes() {
+    let flow = Act::Flow(KINDS, 4, [0, 1, 2, 0, 1]);
+    let vip = Act::Edit(EDITS - 1);
+    for workers in 1..5 {
+        check_changes(workers, Snat::None, &[vip.clone(), flow.clone(), vip.clone(), flow.clone()]);
     }
 }

@@ -7,7 +7,7 @@
 
 use tmm_config::config::VlanSlot;
 use tmm_wire::build::IcmpError;
-use tmm_wire::{PacketBuf, PacketPool};
+use tmm_wire::{PacketBuf, PacketPool, Protocol};
 
 use super::forward::{crc_of, follow_last_hop, forward};
 use super::index::Entry;
@@ -149,7 +149,8 @@ fn hand_on<P: PacketPool>(
         return Err(buf);
     }
     let ends = ends_of(frame, upper, buf.data());
-    let second = second_owner(ctx.config, &ends, ctx.workers, upper.opens());
+    let opens = upper.opens() && is_listened_to(frame, ctx);
+    let second = second_owner(ctx.config, &ends, ctx.workers, opens);
     match second.filter(|_| owner(ctx.config, &ends, ctx.workers) == ctx.worker) {
         Some(second) => hand_to(buf, frame, second, ctx),
         None => Err(buf),
@@ -167,6 +168,13 @@ fn hand_to<P: PacketPool>(
     }
     ctx.hand(buf, frame.port, worker);
     Ok(())
+}
+
+/// Whether a listener takes packets like `frame`.
+fn is_listened_to<P: PacketPool>(frame: &IpFrame, ctx: &Ctx<'_, P>) -> bool {
+    Protocol::from_number(frame.protocol).is_some_and(|protocol| {
+        ctx.config.match_listener(protocol, frame.dst, frame.dst_port, frame.vlan).is_ok()
+    })
 }
 
 fn ends_of(frame: &IpFrame, upper: &Upper, data: &[u8]) -> Ends {

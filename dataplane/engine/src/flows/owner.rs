@@ -7,9 +7,9 @@
 //!
 //! Who is a VIP or a member changes while flows go on. Members that left stay members here (see
 //! `Config`). An end that became one may have flows of (4): what the worker of (3) does not know, and
-//! what the worker of (2) does not know and may not open, goes on to the worker of (4), once. So what
-//! a member does outside its listener always is the flow of that worker. A UDP flow to an address
-//! that becomes a VIP afterwards is the listener's from then on.
+//! what the worker of (2) does not know and no listener may open, goes on to the worker of (4), once.
+//! So what is no flow of a listener always is at that worker. A UDP flow to an address and port that
+//! a listener takes afterwards is the listener's from then on.
 //!
 //! Source: architecture.md §3.1 (Owner).
 
@@ -48,7 +48,7 @@ pub fn owner(config: &Config, ends: &Ends, workers: u16) -> u16 {
 }
 
 /// The worker that may have the flow if [`owner`] has not; none if no other may. `opens`: the packet
-/// may begin a flow.
+/// may begin a flow of a listener.
 pub(super) fn second_owner(config: &Config, ends: &Ends, workers: u16, opens: bool) -> Option<u16> {
     let may_differ = match Rule::of(config, ends) {
         Rule::Own | Rule::Other => false,
