@@ -261,7 +261,12 @@ fn serve<A: WriteNetwork, P: PacketPool>(
 /// Whether a request comes from another station than the last hop that answers go to, if they do.
 #[inline(always)]
 fn is_from_another<B: PacketBuf>(buf: &B, back: &Adjacency) -> bool {
-    back.is_last_hop && buf.data().get(6..12) != Some(&back.header[..6])
+    let Some([.., a, b, c, d, e, f, g, h]) = buf.data().first_chunk::<14>() else { return true };
+    let [i, j, k, l, m, n, o, p, ..] = back.header;
+    // Source MAC of the frame and destination MAC of the header, each with two bytes behind it.
+    let source = u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]);
+    let hop = u64::from_le_bytes([i, j, k, l, m, n, o, p]);
+    back.is_last_hop & ((source ^ hop) << 16 != 0)
 }
 
 /// Writes the new headers into a frame; false, and the frame unchanged, if it has no room. Out of line, to leave the registers to the commonest case.
