@@ -29,16 +29,34 @@ impl Tables {
             .collect()
     }
 
-    /// The number in `column` of the row whose first column is `name`; 0 if there is none.
+    /// The number in `column` of the row whose first column is `name`.
+    ///
+    /// # Panics
+    ///
+    /// If the TMM has no such table, row or number: a wrong name must not read as 0.
     pub fn number(&self, table: &str, name: &str, column: &str) -> u64 {
-        let Some(found) = self.0.iter().find(|candidate| candidate.name == table) else { return 0 };
+        let found = self.table(table);
         let first = found.columns.first().map_or("", String::as_str);
-        found
-            .rows
-            .iter()
-            .find(|row| found.text_at(row, first) == Some(name))
-            .and_then(|row| found.number_at(row, column))
-            .unwrap_or(0)
+        let row = found.rows.iter().find(|row| found.text_at(row, first) == Some(name));
+        row.and_then(|row| found.number_at(row, column))
+            .unwrap_or_else(|| panic!("no number {table}/{name}/{column}"))
+    }
+
+    /// The sum of `column` over all rows of `table`.
+    ///
+    /// # Panics
+    ///
+    /// If the TMM has no such table or numbers, or the table has no row.
+    pub fn sum(&self, table: &str, column: &str) -> u64 {
+        let found = self.table(table);
+        assert!(!found.rows.is_empty(), "{table} has no row");
+        let number = |row| found.number_at(row, column);
+        found.rows.iter().map(|row| number(row).expect(column)).sum()
+    }
+
+    fn table(&self, name: &str) -> &proto::Table {
+        let found = self.0.iter().find(|table| table.name == name);
+        found.unwrap_or_else(|| panic!("no table {name}"))
     }
 
     /// Packets dropped under `reason`.
