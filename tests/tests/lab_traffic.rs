@@ -42,6 +42,15 @@ fn every_protocol_passes(lab: &mut Lab) {
             peers::http_get(lab.server(1), plan::world(family), plan::WORLD_PORT).unwrap();
         assert_eq!(source, plan::external_self(0, family).to_string());
     }
+    // Nothing is left open here, and what flows carried stays in the tables.
+    lab.within_t_cfg("volumes are counted", |lab| {
+        let Ok(tables) = lab.tables() else { return false };
+        [("virtual_server_stat", "clientside"), ("pool_member_stat", "serverside")]
+            .iter()
+            .flat_map(|at| ["pkts_in", "bytes_in", "pkts_out", "bytes_out"].map(|what| (at, what)))
+            .all(|((table, side), what)| tables.sum(table, &format!("{side}.{what}")) > 0)
+    })
+    .unwrap();
 }
 
 #[test]

@@ -72,6 +72,7 @@ struct Turn {
     polls: LoopCounters,
     empty_in_a_row: u32,
     next_sample: Nanos,
+    next_volumes: Nanos,
     listing: Option<Box<FlowPage>>,
 }
 
@@ -88,6 +89,7 @@ impl PacketThread {
             polls: LoopCounters::default(),
             empty_in_a_row: 0,
             next_sample: Nanos(0),
+            next_volumes: Nanos(0),
             listing: None,
         };
         let shared = Arc::clone(&self.shared);
@@ -120,6 +122,11 @@ impl PacketThread {
                 turn.polls.total_cycles = begin.wrapping_sub(started);
                 turn.next_sample = now.plus(SAMPLE_EVERY);
                 self.publish(now, &turn.polls);
+            }
+            if now >= turn.next_volumes {
+                turn.next_volumes = now.plus(VOLUMES_EVERY);
+                // Gathered by the next ticks, a bounded piece each.
+                self.worker.ask_volumes();
             }
             if turn.empty_in_a_row > EMPTY_POLLS {
                 let _ =
@@ -239,3 +246,5 @@ const EMPTY_POLLS: u32 = 64;
 const NAP: TimeSpec = TimeSpec::new(0, 50_000);
 /// Time between two copies of the counters.
 const SAMPLE_EVERY: Nanos = Nanos::from_millis(100);
+/// How often packets and bytes of open flows are gathered, which visits every session.
+const VOLUMES_EVERY: Nanos = Nanos::from_secs(1);
