@@ -23,7 +23,7 @@ use spk_tests::{
 use tmm_rpc::{TlsFiles, TlsMaterial, proto};
 
 /// A second for what must happen within one, and as much again for a busy machine's timers.
-const A_SECOND: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_secs(2);
 
 /// A client certificate of a CA of its own, and that CA.
 fn foreign() -> (String, String, String) {
@@ -151,7 +151,7 @@ fn a_changed_file_is_applied_within_a_second_and_its_status_stands_beside_it() {
     web.object("F5SPKIngressTCP", "web").unwrap()["spec"]["destinationPort"] = 8081.into();
     let changed = Instant::now();
     lab.node.write(&web.name, &web.text()).unwrap();
-    poll::hold("the new port serves", A_SECOND, || {
+    poll::hold("the new port serves", SOON, || {
         peers::http_get(lab.client(), plan::web(Family::V4), 8081).is_ok()
     })
     .unwrap();
@@ -175,7 +175,7 @@ fn a_killed_tmm_comes_back_with_the_whole_snapshot_within_a_second_of_its_connec
     })
     .unwrap();
     let connected = Instant::now();
-    poll::hold("requests pass again", A_SECOND, || {
+    poll::hold("requests pass again", SOON, || {
         peers::http_get(lab.client(), plan::web(Family::V4), 80).is_ok()
     })
     .unwrap();

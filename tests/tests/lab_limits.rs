@@ -1,6 +1,6 @@
 //! Memory, small machines and logs of the shipped TMM (suite `lab`).
 
-use std::{collections::BTreeMap, fs, net::UdpSocket};
+use std::{collections::BTreeMap, fs, net::UdpSocket, time::Duration};
 
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
@@ -9,6 +9,7 @@ use spk_tests::{
     lab::{Lab, LabOptions, log_lines},
     peers,
     plan::{self, Family},
+    poll,
 };
 
 /// Fields of `/proc/<pid>/status` in kB.
@@ -126,8 +127,11 @@ fn every_line_that_a_tmm_logs_follows_the_grammar() {
     lab.start_web().unwrap();
     lab.await_member("demo-web", Family::V4).unwrap();
     lab.peers.clear();
-    lab.within_t_cfg("members go down", |lab| lab.members_up("demo-web-v4").is_ok_and(|n| n == 0))
-        .unwrap();
+    // Within the monitor's timeout (4 s) and interval (1 s), and T_st until it is told.
+    poll::hold("members go down", Duration::from_secs(7), || {
+        lab.members_up("demo-web-v4").is_ok_and(|n| n == 0)
+    })
+    .unwrap();
     lab.close().unwrap();
     lab.open().unwrap();
     lab.node.write("99-new.yaml", "{}").unwrap();

@@ -20,7 +20,7 @@ use spk_node::socket::{Answer, NodeStatus, Request, ask};
 mod grammar;
 
 /// For what must happen within a second, and as much again for a busy machine's timers.
-pub const A_SECOND: Duration = Duration::from_secs(2);
+pub const SOON: Duration = Duration::from_secs(2);
 /// For the start of DPDK, with all its drivers, on a busy machine.
 pub const A_WHILE: Duration = Duration::from_secs(20);
 
@@ -232,7 +232,7 @@ impl Rig {
     pub fn get(&self, address: &str, path: &str) -> String {
         let fetch = || {
             let mut stream = TcpStream::connect(address).ok()?;
-            stream.set_read_timeout(Some(A_SECOND)).ok()?;
+            stream.set_read_timeout(Some(SOON)).ok()?;
             write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
             let mut text = String::new();
             stream.read_to_string(&mut text).ok()?;
