@@ -1,0 +1,3 @@
+//! Issues licences, acknowledges reports, and forwards as licence manager.
+
+fn main() {}

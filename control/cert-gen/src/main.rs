@@ -1,0 +1,3 @@
+//! Certificates, keys and Secret manifests of every part.
+
+fn main() {}

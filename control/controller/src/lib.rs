@@ -1,0 +1,1 @@
+//! The Controller without its world.

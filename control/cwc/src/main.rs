@@ -1,0 +1,3 @@
+//! The cluster-wide controller: licence machine behind REST, bus and page.
+
+fn main() {}

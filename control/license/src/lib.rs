@@ -1,0 +1,1 @@
+//! The CWC's machine: states, tokens, reports, receipts, telemetry.

@@ -1,0 +1,1 @@
+//! The shell of every program: TLS material that reloads itself, logs, probes, metrics.

@@ -1,0 +1,1 @@
+//! Named records with compare-and-swap.
