@@ -14,7 +14,7 @@ use spk_entitlement::lease::DEFAULT_TTL;
 use spk_entitlement::{Authority, Class, KeyError, LeaseKey, Occasion, Verdict};
 use uuid::Uuid;
 
-use crate::controller::{Vault, VaultError};
+use spk_controller::{Vault, VaultError};
 
 /// What every status says of a lease of this authority.
 pub const SELF_ISSUED: &str = "self-issued";

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::controller::{EventKind, EventRecord, Events};
+use spk_controller::{EventKind, EventRecord, Events};
 
 /// Bytes at which the file is rotated.
 pub const ROTATE_AT: u64 = 8 << 20;

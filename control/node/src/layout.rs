@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::controller::REPLICA_INDEX;
+use spk_controller::REPLICA_INDEX;
 use crate::settings::{NodeSettings, PortSettings, ReplicaSettings};
 
 /// Every path under `stateDir`.

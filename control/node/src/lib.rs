@@ -8,7 +8,6 @@
 
 pub mod authority;
 pub mod certs;
-pub mod controller;
 pub mod durable;
 pub mod events;
 pub mod files;

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::authority::{self, SELF_ISSUED, TestAuthority, Wanted};
-use crate::controller::{Licence, Order, Vault, VaultError};
+use spk_controller::{Licence, Order, Vault, VaultError};
 
 /// Between two heartbeats.
 pub const HEARTBEAT: Duration = Duration::from_secs(60);

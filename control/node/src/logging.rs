@@ -26,7 +26,7 @@ pub enum LogFormat {
 
 /// Sends lines of `component` at `level` and above to standard error from now on.
 pub fn start(component: &'static str, format: LogFormat, level: Level) {
-    let filter = EnvFilter::new(format!("warn,spk_node={level}"));
+    let filter = EnvFilter::new(format!("warn,spk_node={level},spk_controller={level}"));
     let base = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter);
     let result = match format {
         LogFormat::Klog => base.event_format(Klog).try_init(),

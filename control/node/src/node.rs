@@ -16,10 +16,10 @@ use tokio::sync::watch;
 
 use crate::authority::{AuthorityError, SELF_ISSUED, TestAuthority};
 use crate::certs::{self, CertError, Made};
-use crate::controller::core::CoreSettings;
-use crate::controller::runtime::{self, World};
-use crate::controller::view::View;
-use crate::controller::{Actuator as _, EventKind, EventObject, EventRecord, Vault, VaultError};
+use spk_controller::core::CoreSettings;
+use spk_controller::runtime::{self, World};
+use spk_controller::view::View;
+use spk_controller::{Actuator as _, EventKind, EventObject, EventRecord, Vault, VaultError};
 use crate::durable;
 use crate::events::EventFile;
 use crate::files::{FileFacts, FollowError, StatusFiles};

@@ -17,7 +17,7 @@ use tokio::net::UnixListener;
 use tokio::sync::watch;
 
 use crate::authority::Wanted;
-use crate::controller::view::View;
+use spk_controller::view::View;
 use crate::files::catalogue::Catalogue;
 use crate::licence::{AuthorityView, SelfIssued};
 use crate::supervisor::PartState;

@@ -1,7 +1,7 @@
 //! Starts, watches and restarts one TMM per replica.
 //!
 //! Owns processes and their log files, and no state of theirs: a TMM runs on when spk-node dies, and
-//! the next spk-node adopts it by its pid file, or restarts it if only its lock tells of it. Whether it serves is seen by [`crate::controller`]
+//! the next spk-node adopts it by its pid file, or restarts it if only its lock tells of it. Whether it serves is seen by [`spk_controller`]
 //! over its gRPC port.
 //!
 //! Invariant: at most one TMM per replica; a signal goes only to a process whose start time is the
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use self::backoff::Backoff;
 use self::process::{Exit, Process};
-use crate::controller::{Actuator, EventKind, EventObject, EventRecord, Events, Target};
+use spk_controller::{Actuator, EventKind, EventObject, EventRecord, Events, Target};
 use crate::layout::{self, Layout};
 use crate::settings::{NodeSettings, ReplicaSettings};
 

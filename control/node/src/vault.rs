@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::controller::{Vault, VaultError};
+use spk_controller::{Vault, VaultError};
 use crate::durable::{self, Access};
 
 /// Records as files of one folder.

@@ -1,7 +1,7 @@
 //! Lines, once each, rotation.
 
 use super::*;
-use crate::controller::EventObject;
+use spk_controller::EventObject;
 
 fn event(text: &str) -> EventRecord {
     EventRecord {

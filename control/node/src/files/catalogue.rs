@@ -15,7 +15,7 @@ use serde_json::Value;
 use spk_api::load::Content;
 use spk_api::{Document, Kind, LoadError, Manifest, ObjectId, Problem, load};
 
-use crate::controller::FactSet;
+use spk_controller::FactSet;
 
 /// Everything that the files say.
 #[derive(Clone, Debug, Default)]

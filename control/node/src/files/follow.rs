@@ -19,7 +19,7 @@ use spk_api::LoadError;
 use tokio::sync::{mpsc, watch};
 
 use super::catalogue::Catalogue;
-use crate::controller::{EventKind, EventObject, EventRecord, FactSet, Facts, Vault};
+use spk_controller::{EventKind, EventObject, EventRecord, FactSet, Facts, Vault};
 use crate::supervisor::SharedEvents;
 
 /// The facts of the resource directory.

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::catalogue::{Catalogue, Entry, EntryId, FileState};
 use super::follow::STATUS_SUFFIX;
-use crate::controller::{PodStatus, Statuses};
+use spk_controller::{PodStatus, Statuses};
 use crate::durable::{self, Access};
 
 /// Takes statuses and writes them beside the files.

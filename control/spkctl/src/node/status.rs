@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use spk_node::controller::view::{ObjectView, ReplicaView};
+use spk_controller::view::{ObjectView, ReplicaView};
 use spk_node::socket::{NodeStatus, ProcessView};
 
 use super::{Output, emit, json, table};

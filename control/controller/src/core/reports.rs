@@ -13,8 +13,8 @@ use spk_plan::Plan;
 use spk_plan::delivery::{DeviceFault, MemberReport, ReplicaDelivery};
 use tmm_rpc::proto;
 
-use crate::controller::ports::{EventKind, EventObject, EventRecord, Target};
-use crate::controller::view::{GateView, InterfaceView};
+use crate::ports::{EventKind, EventObject, EventRecord, Target};
+use crate::view::{GateView, InterfaceView};
 
 /// Something about one replica.
 #[derive(Clone, Debug, PartialEq)]

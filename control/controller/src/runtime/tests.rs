@@ -6,7 +6,7 @@ use spk_api::ObjectId;
 use spk_api::status::Status;
 
 use super::*;
-use crate::controller::{PodStatus, VaultError};
+use crate::{PodStatus, VaultError};
 
 /// Fails the first times.
 #[derive(Debug)]
