@@ -1,0 +1,106 @@
+//! What the shell feeds into the machine.
+//!
+//! Owns the closed set of inputs. What each does is `machine`'s.
+//!
+//! Source: licensing.md §3.3, §5.1, §7.2, §7.5, §8.
+
+use uuid::Uuid;
+
+use crate::calendar::samples::Usage;
+use crate::settings::Settings;
+use crate::state::Slot;
+use crate::upstream::Failure;
+
+/// What was found under one record name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Stored {
+    /// There is no such record.
+    Absent,
+    /// Its text.
+    Text(String),
+    /// It exists and is no text, or cannot be read.
+    Unreadable,
+}
+
+/// The objects that Helm writes.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Objects {
+    /// The licence JWT: value `jwt` of `cpcl-config-cm`, or the Secret that stands for it.
+    pub jwt: Option<String>,
+    /// `jwt.key` of ConfigMap `cpcl-key-cm`.
+    pub jwks: Option<String>,
+}
+
+/// What the shell found at its start.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Boot {
+    /// Record `context`.
+    pub context: Stored,
+    /// Record `digitalassetid`.
+    pub digital_asset_id: Stored,
+    /// The objects that Helm writes.
+    pub objects: Objects,
+}
+
+/// A signed statement of this CWC that a peer showed, verified by the desk with our own lease keys
+/// (§7.5, LIC-541), and how far our own count is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PeerStatement {
+    /// Its epoch.
+    pub epoch: u64,
+    /// Its number within the epoch.
+    pub seq: u64,
+    /// Its `iat`, seconds since 1970.
+    pub iat: u64,
+    /// The last number this CWC itself signed within its own epoch.
+    pub own_seq: u64,
+}
+
+/// One input.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// The process started. First of all inputs; a second one is a start over from the store.
+    Boot(Box<Boot>),
+    /// The JWT or JWKS object as it is now. May be fed at any time, changed or not.
+    Objects(Box<Objects>),
+    /// The values as they are now. May be fed at any time, changed or not.
+    Settings(Box<Settings>),
+    /// `GET /report`, with `?slot=`: [`Slot::Current`] or [`Slot::Switch`].
+    Get {
+        /// The slot asked for; none takes the first that offers one.
+        slot: Option<Slot>,
+    },
+    /// `POST /receipt`: the token, freed of its wrapping.
+    Receipt(String),
+    /// `POST /reactivate`: the token, freed of its wrapping.
+    Reactivate(String),
+    /// `DELETE /v1/license/switch`.
+    Abandon,
+    /// `POST /v1/license/reset` (P6).
+    Reset,
+    /// `POST /v1/clock/accept` (K7).
+    AcceptClock,
+    /// `POST /v1/upgrade/confirm` (P11).
+    ConfirmUpgrade,
+    /// An upstream request ended.
+    Upstream {
+        /// The slot whose report was sent.
+        slot: Slot,
+        /// The report that was sent.
+        report: Uuid,
+        /// How it ended: what `upstream::manifest` made of the answer.
+        outcome: Result<String, Failure>,
+    },
+    /// Usage was counted, as [`crate::Output::CountUsage`] asked; none if it could not be.
+    Usage(Option<Usage>),
+    /// Time passed: feed it when [`crate::Machine::poll_timeout`] is due.
+    Timer,
+    /// A peer showed a statement of ours.
+    Peer(PeerStatement),
+    /// The next step of a request that takes two; comes only from [`crate::Step::then`].
+    Judge(String),
+    /// The binding of JWT and asset could not be stored; comes only from [`crate::Step::instead`].
+    NotBound,
+    /// Writing to the store fails (`false`) or works again (`true`).
+    StoreWorks(bool),
+}
