@@ -14,8 +14,16 @@ use std::{
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 
 /// Crates that decide and do no I/O.
-const PURE: [&str; 6] =
-    ["tmm-wire", "tmm-config", "tmm-engine", "spk-api", "spk-plan", "spk-entitlement"];
+const PURE: [&str; 8] = [
+    "tmm-wire",
+    "tmm-config",
+    "tmm-engine",
+    "spk-api",
+    "spk-plan",
+    "spk-jose",
+    "spk-entitlement",
+    "spk-license",
+];
 /// What no pure crate may reach, at any depth.
 const WORLD: [&str; 9] =
     ["tokio", "tonic", "lapin", "kube", "kube-client", "dpdk-sys", "capsule", "hyper", "libbpf-rs"];
@@ -133,7 +141,7 @@ fn engine_does_not_know_capsule_and_control_meets_dataplane_in_the_contract() {
     let metadata = metadata();
     assert!(!reach(&metadata, "tmm-engine").contains("capsule"));
     assert!(!reach(&metadata, "tmm-wire").contains("tmm-config"), "wire lies below config");
-    for control in ["spk-api", "spk-plan", "spk-entitlement"] {
+    for control in ["spk-api", "spk-plan", "spk-jose", "spk-entitlement", "spk-license"] {
         let linked = reach(&metadata, control);
         for dataplane in ["tmm-engine", "tmm", "capsule", "dpdk-sys"] {
             assert!(!linked.contains(dataplane), "{control} reaches {dataplane}");
@@ -149,7 +157,7 @@ fn engine_does_not_know_capsule_and_control_meets_dataplane_in_the_contract() {
 #[test]
 fn no_feature_or_condition_of_a_build_touches_the_gate() {
     let metadata = metadata();
-    for package in ["tmm", "spk-entitlement", "tmm-config", "tmm-engine"] {
+    for package in ["tmm", "spk-jose", "spk-entitlement", "tmm-config", "tmm-engine"] {
         let found = metadata.packages.iter().find(|p| p.name == package).expect("package");
         assert!(found.features.is_empty(), "{package}: {:?}", found.features);
         for file in sources(&metadata, package) {

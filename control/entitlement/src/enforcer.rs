@@ -11,11 +11,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 
+use spk_jose::{Jwks, base64url};
 use tmm_config::{GateWord, Nanos};
 use uuid::Uuid;
 
-use crate::jwk::Jwks;
-use crate::jws;
 use crate::lease::{
     self, ANY_NAMESPACE, Class, Kind, LeaseClaims, LeaseError, Verdict, VerifiedLease,
 };
@@ -270,7 +269,7 @@ impl Enforcer {
             return Err(LeaseError::Namespace);
         }
         let nonce = self.nonce.ok_or(LeaseError::Nonce)?;
-        if claims.nonce.as_deref() != Some(&jws::encode(&nonce.bytes)) {
+        if claims.nonce.as_deref() != Some(&base64url::encode(&nonce.bytes)) {
             return Err(LeaseError::Nonce);
         }
         if now.since(nonce.made) > NONCE_LIFE {

@@ -7,10 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use spk_jose::{Ed25519Key, JoseError, Jwks, Limits, Verified, verify_ed25519};
 use uuid::Uuid;
-
-use crate::jwk::Jwks;
-use crate::jws;
 
 /// The payload of a lease statement.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -181,6 +179,27 @@ impl LeaseError {
     }
 }
 
+impl From<JoseError> for LeaseError {
+    fn from(error: JoseError) -> Self {
+        match error {
+            JoseError::TooLarge => Self::TooLarge,
+            JoseError::Form | JoseError::Header | JoseError::Extension | JoseError::Payload => {
+                Self::Malformed
+            }
+            JoseError::Type => Self::Type,
+            JoseError::Algorithm => Self::Algorithm,
+            JoseError::UnknownKey | JoseError::EmbeddedKey => Self::UnknownKey,
+            JoseError::Signature => Self::Signature,
+        }
+    }
+}
+
+/// Signs `claims` as a lease statement.
+#[must_use]
+pub fn sign(key: &Ed25519Key, claims: &LeaseClaims) -> String {
+    key.sign_typed(LEASE_TYPE, &serde_json::to_vec(claims).unwrap_or_default())
+}
+
 /// A statement whose form and signature are good.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct VerifiedLease {
@@ -196,7 +215,8 @@ pub struct VerifiedLease {
 ///
 /// The first rule that fails.
 pub fn verify(text: &str, keys: &Jwks) -> Result<VerifiedLease, LeaseError> {
-    let jws::Verified { payload, kid } = jws::verify(text, LEASE_TYPE, keys)?;
+    let Verified { payload, kid, header: _ } =
+        verify_ed25519(text, LEASE_TYPE, &Limits::STATEMENT, keys)?;
     let claims: LeaseClaims =
         serde_json::from_value(Value::Object(payload)).map_err(|_| LeaseError::Malformed)?;
     if claims.iss != ISSUER {

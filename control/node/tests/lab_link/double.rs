@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use spk_entitlement::Jwks;
 use spk_entitlement::enforcer::{Enforcer, Gate, Identity, Input, Output};
-use spk_entitlement::jwk::Jwks;
 use tmm_config::{Nanos, Spec};
 use tmm_rpc::{TlsFiles, Tmm, TmmServer, proto};
 use tokio::runtime::Runtime;

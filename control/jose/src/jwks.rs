@@ -1,16 +1,16 @@
-//! Ed25519 keys as JSON Web Keys (RFC 7517, RFC 8037), and sets of them.
+//! Sets of Ed25519 public keys as JSON Web Keys (RFC 7517, RFC 8037).
 //!
 //! Owns parsing, and the `kid`, which is always the RFC 7638 thumbprint (LIC-010). A set is the
-//! trust anchor of a TMM: file `license/jwks.json` under its `--config DIR`.
+//! trust anchor of Controllers and TMMs: key `jwks.json` of Secret `cwc-lease-jwks`.
+//!
+//! Source: licensing.md §1.2.
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use crate::{json, jws};
+use crate::limits::{KEY_SET_DEPTH, KEY_SET_SIZE};
+use crate::{base64url, json, name};
 
-/// The public keys that may sign leases: 1 to 4.
+/// The public keys that may sign leases and debug statements: 1 to 4.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Jwks {
     keys: Vec<(String, [u8; 32])>,
@@ -74,10 +74,11 @@ impl Jwks {
     ///
     /// [`JwksError`]; a set with one bad key is refused whole.
     pub fn parse(text: &str) -> Result<Self, JwksError> {
-        if text.len() > SIZE_LIMIT {
+        let text = text.trim_ascii();
+        if text.len() > KEY_SET_SIZE {
             return Err(JwksError::TooLarge);
         }
-        let set = json::object(text.as_bytes(), 8).map_err(|_| JwksError::Malformed)?;
+        let set = json::object(text.as_bytes(), KEY_SET_DEPTH).map_err(|_| JwksError::Malformed)?;
         let list = set.get("keys").and_then(Value::as_array).ok_or(JwksError::Malformed)?;
         if !(1..=KEY_LIMIT).contains(&list.len()) {
             return Err(JwksError::Count { count: list.len() });
@@ -124,7 +125,7 @@ impl Jwks {
             .map(|(kid, key)| {
                 format!(
                     r#"{{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","use":"sig","kid":"{kid}","x":"{}"}}"#,
-                    jws::encode(key)
+                    base64url::encode(key)
                 )
             })
             .collect();
@@ -136,6 +137,18 @@ impl Jwks {
         self.keys.iter().map(|(kid, _)| kid.as_str())
     }
 
+    /// How many keys it holds, 0 to 4; only a default set has none.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// The public key that is called `kid`; compared byte by byte.
     #[must_use]
     pub fn find(&self, kid: &str) -> Option<&[u8; 32]> {
@@ -144,9 +157,9 @@ impl Jwks {
 }
 
 /// The RFC 7638 thumbprint of an Ed25519 public key (RFC 8037 §2).
-pub(crate) fn thumbprint(key: &[u8; 32]) -> String {
-    let text = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, jws::encode(key));
-    jws::encode(digest(&SHA256, text.as_bytes()).as_ref())
+#[must_use]
+pub fn thumbprint(key: &[u8; 32]) -> String {
+    name::sha256(&format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, base64url::encode(key)))
 }
 
 /// The 32 bytes in member `name` of an Ed25519 key.
@@ -156,11 +169,9 @@ pub(crate) fn bytes_of(jwk: &Map<String, Value>, name: &str) -> Option<[u8; 32]>
     if !is("kty", "OKP") || !is("crv", "Ed25519") || !alg {
         return None;
     }
-    URL_SAFE_NO_PAD.decode(jwk.get(name)?.as_str()?).ok()?.try_into().ok()
+    base64url::decode(jwk.get(name)?.as_str()?)?.try_into().ok()
 }
 
-/// Bytes of a key set (licensing.md §2).
-const SIZE_LIMIT: usize = 65_536;
 /// Keys of a lease key set (licensing.md §1.2).
 const KEY_LIMIT: usize = 4;
 
