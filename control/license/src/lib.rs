@@ -26,6 +26,8 @@ pub mod codes;
 pub mod event;
 pub mod machine;
 pub mod now;
+pub mod receipt;
+pub mod report;
 pub mod settings;
 pub mod state;
 pub mod step;
