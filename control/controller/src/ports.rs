@@ -75,6 +75,22 @@ pub struct PodStatus {
 pub trait Actuator: Send {
     /// The replicas that should run, now and after each change.
     fn replicas(&self) -> watch::Receiver<Vec<Target>>;
+    /// Whether a stop by the licence stands, also one of before a restart (licensing.md §12.3: the
+    /// annotation is there).
+    fn is_halted(&self) -> bool;
+    /// Stops all replicas until [`Actuator::resume`], and remembers that over restarts. Does not wait
+    /// for their end.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError`] if it cannot be remembered; they are stopped all the same.
+    fn halt(&mut self) -> impl Future<Output = Result<(), VaultError>> + Send;
+    /// Starts as many replicas as ran before.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError`] if a restart would stop them again; they are started all the same.
+    fn resume(&mut self) -> impl Future<Output = Result<(), VaultError>> + Send;
     /// Stops all replicas, each as long as it drains.
     fn stop(self) -> impl Future<Output = ()> + Send;
 }
@@ -186,6 +202,13 @@ pub trait Vault: fmt::Debug + Send + Sync {
     ///
     /// [`VaultError`]; the old record stays.
     fn store(&self, name: &str, record: &[u8]) -> Result<(), VaultError>;
+
+    /// Removes the record; there may be none.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError`]; the record stays.
+    fn remove(&self, name: &str) -> Result<(), VaultError>;
 }
 
 /// A record cannot be read or stored.

@@ -27,7 +27,7 @@ pub fn replica(
         let path = home.join(folder);
         durable::create_private_dir(&path).map_err(|source| InstallError { path, source })?;
     }
-    put(&home.join("tmm.yaml"), TmmFile::new(settings, replica).text().as_bytes(), Access::Public)?;
+    put(&home.join("tmm.yaml"), TmmFile::new(settings, layout, replica).text().as_bytes(), Access::Public)?;
     for name in ["ca_root.crt", "grpc-svc.crt"] {
         let text = read(&layout.certs().join(name))?;
         put(&home.join("certs").join(name), &text, Access::Public)?;

@@ -12,6 +12,7 @@
 //!     keys/grpc-svc.key                         Secret keys-secret
 //!     license/jwks.json                         Secret cwc-lease-jwks
 //!     podinfo/name  namespace  uid  annotations downward API
+//!   cache/tmm-<i>/         what it resumes from after a crash (its pod's emptyDir)
 //!   run/                   tmm-<i>.pid, node.sock (0600)
 //!   log/                   tmm-<i>.log, tmm-<i>.log.1
 //!   events.jsonl, events.jsonl.1
@@ -86,22 +87,28 @@ impl Layout {
         self.root.join("log")
     }
 
-    /// Log of the TMM of replica `index`.
+    /// Log of the part `name`.
     #[must_use]
-    pub fn tmm_log(&self, index: u16) -> PathBuf {
-        self.log().join(format!("{}.log", part_name(index)))
+    pub fn part_log(&self, name: &str) -> PathBuf {
+        self.log().join(format!("{name}.log"))
     }
 
-    /// File that the TMM of replica `index` keeps locked while it lives.
+    /// File that the part `name` keeps locked while it lives.
     #[must_use]
-    pub fn tmm_lock(&self, index: u16) -> PathBuf {
-        self.run().join(format!("{}.lock", part_name(index)))
+    pub fn lock(&self, name: &str) -> PathBuf {
+        self.run().join(format!("{name}.lock"))
     }
 
-    /// Pid file of the TMM of replica `index`.
+    /// Pid file of the part `name`.
     #[must_use]
-    pub fn tmm_pid(&self, index: u16) -> PathBuf {
-        self.run().join(format!("{}.pid", part_name(index)))
+    pub fn pid(&self, name: &str) -> PathBuf {
+        self.run().join(format!("{name}.pid"))
+    }
+
+    /// Folder of what the TMM of replica `index` resumes from: an `emptyDir` of its pod.
+    #[must_use]
+    pub fn tmm_cache(&self, index: u16) -> PathBuf {
+        self.root.join("cache").join(part_name(index))
     }
 
     /// The directory that the TMM of replica `index` gets as `--config`.
@@ -163,6 +170,8 @@ pub struct TmmFile {
     pub flows: u32,
     /// Seconds of drain after SIGTERM.
     pub drain_seconds: u16,
+    /// Folder of what it resumes from after a crash (licensing.md §12.2, G15).
+    pub cache: PathBuf,
     /// Ports, in the order of `node.yaml`.
     pub ports: Vec<PortSettings>,
 }
@@ -170,7 +179,7 @@ pub struct TmmFile {
 impl TmmFile {
     /// What `node.yaml` says of one replica.
     #[must_use]
-    pub fn new(settings: &NodeSettings, replica: &ReplicaSettings) -> Self {
+    pub fn new(settings: &NodeSettings, layout: &Layout, replica: &ReplicaSettings) -> Self {
         Self {
             cluster_uid: settings.uid,
             listen: replica.listen(),
@@ -180,6 +189,7 @@ impl TmmFile {
             hugepages: replica.hugepages,
             flows: replica.flows,
             drain_seconds: settings.tmm.drain_seconds,
+            cache: layout.tmm_cache(replica.index),
             ports: replica.ports.clone(),
         }
     }

@@ -98,7 +98,8 @@ fn registry(status: &NodeStatus, certificate_end: u64) -> Registry {
         open.get_or_create(&label).set(i64::from(passes));
     }
     for process in &status.processes {
-        let label = Replica { replica: u32::from(process.index) };
+        let Some(index) = process.index else { continue };
+        let label = Replica { replica: u32::from(index) };
         restarts.get_or_create(&label).inc_by(u64::from(process.restarts));
     }
     registry.register("tmm_connected", "Whether a TMM answers on port 8750", up);

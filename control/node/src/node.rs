@@ -127,12 +127,11 @@ pub async fn run(settings: NodeSettings, at_end: AtEnd) -> Result<(), NodeError>
     let statuses =
         StatusFiles::start(&settings.resource_dir, facts.views(), Some(SELF_ISSUED), served);
     let licence = SelfIssued::new(authority, Arc::clone(&vault));
-    let supervisor = Supervisor::start(&settings, &layout, &events);
+    let supervisor = Supervisor::start(&settings, &layout, &events, Arc::clone(&vault));
     let (views, view) = watch::channel(Arc::<View>::default());
-    let indices = settings.replicas.iter().map(|replica| replica.index);
     let desk = Desk {
         views: view,
-        processes: indices.zip(supervisor.states()).collect(),
+        processes: supervisor.states(),
         catalogue,
         licence: Arc::clone(&licence),
     };

@@ -20,7 +20,7 @@ use crate::authority::Wanted;
 use spk_controller::view::View;
 use crate::files::catalogue::Catalogue;
 use crate::licence::{AuthorityView, SelfIssued};
-use crate::supervisor::PartState;
+use crate::supervisor::{PartName, PartState};
 
 /// What a person asks or orders.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ pub enum Answer {
 pub struct NodeStatus {
     /// The Controller.
     pub controller: View,
-    /// The processes, in the order of `node.yaml`.
+    /// The processes: TMMs in the order of `node.yaml`, then the others.
     pub processes: Vec<ProcessView>,
     /// The lease authority.
     pub lease: AuthorityView,
@@ -81,8 +81,11 @@ pub struct Complaint {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProcessView {
-    /// Index of its replica.
-    pub index: u16,
+    /// Name of its directory and log, such as `tmm-0`.
+    pub name: String,
+    /// Index of its replica, if it is a TMM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u16>,
     /// `running`, `waiting` or `stopped`.
     pub state: String,
     /// Process id while it runs.
@@ -143,8 +146,8 @@ pub struct Desk {
     pub views: watch::Receiver<Arc<View>>,
     /// The resource directory.
     pub catalogue: watch::Receiver<Arc<Catalogue>>,
-    /// State of each process, with its index.
-    pub processes: Vec<(u16, watch::Receiver<PartState>)>,
+    /// State of each process.
+    pub processes: Vec<(PartName, watch::Receiver<PartState>)>,
     /// The lease authority.
     pub licence: Arc<SelfIssued>,
 }
@@ -263,8 +266,8 @@ impl Desk {
     /// The processes.
     #[must_use]
     pub fn processes(&self) -> Vec<ProcessView> {
-        let of = |(index, state): &(u16, watch::Receiver<PartState>)| {
-            ProcessView::of(*index, &state.borrow())
+        let of = |(part, state): &(PartName, watch::Receiver<PartState>)| {
+            ProcessView::of(part, &state.borrow())
         };
         self.processes.iter().map(of).collect()
     }
@@ -295,7 +298,7 @@ impl Desk {
 }
 
 impl ProcessView {
-    fn of(index: u16, state: &PartState) -> Self {
+    fn of(part: &PartName, state: &PartState) -> Self {
         let (word, pid, adopted, restarts, cause) = match state {
             PartState::Stopped => ("stopped", None, false, 0, None),
             PartState::Running { pid, adopted, restarts, .. } => {
@@ -305,7 +308,8 @@ impl ProcessView {
                 ("waiting", None, false, *restarts, Some(cause.clone()))
             }
         };
-        Self { index, state: word.to_owned(), pid, adopted, restarts, cause }
+        let PartName { name, index } = part.clone();
+        Self { name, index, state: word.to_owned(), pid, adopted, restarts, cause }
     }
 }
 

@@ -1,50 +1,67 @@
-//! Starts, watches and restarts one TMM per replica.
+//! Starts, watches and restarts the parts of one machine: a TMM per replica, and what else
+//! `node.yaml` asks for.
 //!
-//! Owns processes and their log files, and no state of theirs: a TMM runs on when spk-node dies, and
-//! the next spk-node adopts it by its pid file, or restarts it if only its lock tells of it. Whether it serves is seen by [`spk_controller`]
-//! over its gRPC port.
+//! Owns processes and their log files, and no state of theirs: a part runs on when spk-node dies, and
+//! the next spk-node adopts it by its pid file, or restarts it if only its lock tells of it. Whether a
+//! TMM serves is seen by [`spk_controller`] over its gRPC port.
 //!
-//! Invariant: at most one TMM per replica; a signal goes only to a process whose start time is the
-//! one in the pid file. Sources: operations.md §1.6 (OPS-174, OPS-177), architecture.md §6.
+//! Invariant: at most one process per part; a signal goes only to a process whose start time is the
+//! one in the pid file; TMMs that the licence stopped are not started before it allows, also by the
+//! next spk-node. Sources: operations.md §1.6 (OPS-174, OPS-177), licensing.md §12.3 (LIC-836),
+//! architecture.md §6.
 
 mod backoff;
 mod identity;
+mod keeper;
 mod log_file;
 mod process;
+mod recipe;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use spk_controller::{Actuator, EventObject, Events, Target, Vault, VaultError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
-use self::backoff::Backoff;
-use self::process::{Exit, Process};
-use spk_controller::{Actuator, EventKind, EventObject, EventRecord, Events, Target};
+use self::keeper::{Keeper, PartPlan, Words};
+use self::log_file::LogFile;
 use crate::layout::{self, Layout};
 use crate::settings::{NodeSettings, ReplicaSettings};
 
-pub use identity::{Identity, IdentityError, Recipe};
+pub use identity::{Identity, IdentityError};
 pub use process::SpawnError;
+pub use recipe::Recipe;
 
-/// The TMMs of one machine.
+/// The parts of one machine.
 #[derive(Debug)]
 pub struct Supervisor {
-    parts: Vec<Part>,
+    tmms: Vec<Part>,
+    others: Vec<Part>,
+    all: Vec<Target>,
     targets: watch::Sender<Vec<Target>>,
+    vault: Arc<dyn Vault>,
 }
 
 #[derive(Debug)]
 struct Part {
+    name: PartName,
     wish: watch::Sender<Wish>,
     restart: mpsc::Sender<()>,
     state: watch::Receiver<PartState>,
     task: JoinHandle<()>,
 }
 
-/// What a TMM process does.
+/// Which part.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PartName {
+    /// Name of its directory, log and pid file, such as `tmm-0` or `cwc`.
+    pub name: String,
+    /// Index of the replica, if it is a TMM.
+    pub index: Option<u16>,
+}
+
+/// What a process does.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum PartState {
     /// Not started, or stopped on purpose.
@@ -75,7 +92,9 @@ pub enum PartState {
 enum Wish {
     Run,
     Stop,
-    /// spk-node ends, the TMM runs on.
+    /// The licence stops it until further notice.
+    Halt,
+    /// spk-node ends, the part runs on.
     Leave,
 }
 
@@ -83,23 +102,28 @@ enum Wish {
 pub type SharedEvents = Arc<Mutex<dyn Events>>;
 
 impl Supervisor {
-    /// Adopts the TMMs that run with the settings of now, restarts those that run with others, and
-    /// starts the rest.
+    /// Adopts the parts that run with the settings of now, restarts those that run with others, and
+    /// starts the rest; but no TMM while a stop by the licence stands.
     #[must_use]
-    pub fn start(settings: &Arc<NodeSettings>, layout: &Layout, events: &SharedEvents) -> Self {
-        let parts = settings
-            .replicas
-            .iter()
-            .map(|replica| {
-                let (wish, wished) = watch::channel(Wish::Run);
-                let (report, state) = watch::channel(PartState::Stopped);
-                let (restart, asked) = mpsc::channel(1);
-                let events = Arc::clone(events);
-                let keeper = Keeper::new(settings, layout, replica, events, report, asked);
-                Part { wish, restart, state, task: tokio::spawn(keeper.run(wished)) }
-            })
-            .collect();
-        let targets = settings
+    pub fn start(
+        settings: &NodeSettings,
+        layout: &Layout,
+        events: &SharedEvents,
+        vault: Arc<dyn Vault>,
+    ) -> Self {
+        let halted = match vault.load(PREVIOUS_REPLICAS) {
+            Ok(record) => record.is_some(),
+            Err(error) => {
+                tracing::error!(%error, "a stop by the licence is forgotten");
+                false
+            }
+        };
+        let wish = if halted { Wish::Halt } else { Wish::Run };
+        let tmms = settings.replicas.iter().map(|replica| {
+            let name = PartName { name: layout::part_name(replica.index), index: Some(replica.index) };
+            Part::start(name, tmm_plan(settings, layout, replica), events, wish)
+        });
+        let all: Vec<Target> = settings
             .replicas
             .iter()
             .map(|replica| Target {
@@ -109,27 +133,78 @@ impl Supervisor {
                 address: replica.listen(),
             })
             .collect();
-        Self { parts, targets: watch::channel(targets).0 }
+        let targets = if halted { Vec::new() } else { all.clone() };
+        Self {
+            tmms: tmms.collect(),
+            others: Vec::new(),
+            all,
+            targets: watch::channel(targets).0,
+            vault,
+        }
     }
 
-    /// State of each replica's process, in the order of `node.yaml`.
+    /// State of each part's process: TMMs in the order of `node.yaml`, then the others.
     #[must_use]
-    pub fn states(&self) -> Vec<watch::Receiver<PartState>> {
-        self.parts.iter().map(|part| part.state.clone()).collect()
+    pub fn states(&self) -> Vec<(PartName, watch::Receiver<PartState>)> {
+        self.parts().map(|part| (part.name.clone(), part.state.clone())).collect()
     }
 
     /// Restarts TMMs on demand.
     #[must_use]
     pub fn restarts(&self) -> Restarts {
-        let parts = self.parts.iter();
+        let parts = self.tmms.iter();
         Restarts(parts.map(|part| (part.restart.clone(), part.state.clone())).collect())
     }
 
-    /// Lets the TMMs run on without a supervisor.
+    /// Lets the parts run on without a supervisor.
     pub async fn leave(self) {
-        for part in self.parts {
+        for part in self.tmms.into_iter().chain(self.others) {
             end(part, Wish::Leave).await;
         }
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.tmms.iter().chain(&self.others)
+    }
+
+    /// Stores or removes the record of a stop by the licence; waits for the disk.
+    async fn remember(&self, replicas: Option<usize>) -> Result<(), VaultError> {
+        let vault = Arc::clone(&self.vault);
+        let write = move || match replicas {
+            Some(count) => vault.store(PREVIOUS_REPLICAS, count.to_string().as_bytes()),
+            None => vault.remove(PREVIOUS_REPLICAS),
+        };
+        match tokio::task::spawn_blocking(write).await {
+            Ok(outcome) => outcome,
+            Err(error) => Err(VaultError {
+                name: PREVIOUS_REPLICAS.to_owned(),
+                source: std::io::Error::other(error),
+            }),
+        }
+    }
+}
+
+impl Part {
+    fn start(name: PartName, plan: PartPlan, events: &SharedEvents, first: Wish) -> Self {
+        let (wish, wished) = watch::channel(first);
+        let (report, state) = watch::channel(PartState::Stopped);
+        let (restart, asked) = mpsc::channel(1);
+        let keeper = Keeper::new(plan, Arc::clone(events), report, asked);
+        Self { name, wish, restart, state, task: tokio::spawn(keeper.run(wished)) }
+    }
+}
+
+fn tmm_plan(settings: &NodeSettings, layout: &Layout, replica: &ReplicaSettings) -> PartPlan {
+    let name = layout::part_name(replica.index);
+    let drain = Duration::from_secs(u64::from(settings.tmm.drain_seconds));
+    PartPlan {
+        recipe: Recipe::tmm(settings, layout, replica),
+        pid_file: layout.pid(&name),
+        lock: layout.lock(&name),
+        log: LogFile::new(layout.part_log(&name), settings.tmm.log_limit),
+        patience: drain + KILL_AFTER,
+        object: EventObject::new("Pod", &settings.tmm_namespace, &layout::pod_name(replica.index)),
+        words: TMM,
     }
 }
 
@@ -169,9 +244,30 @@ impl Actuator for Supervisor {
         self.targets.subscribe()
     }
 
-    /// The first replica first, so that the others serve while it drains.
+    fn is_halted(&self) -> bool {
+        self.tmms.iter().any(|part| *part.wish.borrow() == Wish::Halt)
+    }
+
+    async fn halt(&mut self) -> Result<(), VaultError> {
+        for part in &self.tmms {
+            part.wish.send_replace(Wish::Halt);
+        }
+        self.targets.send_replace(Vec::new());
+        // The stop holds also if it cannot be remembered.
+        self.remember(Some(self.all.len())).await
+    }
+
+    async fn resume(&mut self) -> Result<(), VaultError> {
+        for part in &self.tmms {
+            part.wish.send_replace(Wish::Run);
+        }
+        self.targets.send_replace(self.all.clone());
+        self.remember(None).await
+    }
+
+    /// The first replica first, so that the others serve while it drains; what they need last.
     async fn stop(self) {
-        for part in self.parts {
+        for part in self.tmms.into_iter().chain(self.others) {
             end(part, Wish::Stop).await;
         }
     }
@@ -185,193 +281,20 @@ async fn end(part: Part, wish: Wish) {
     }
 }
 
-/// Waits for another wish than to run. A closed channel means that spk-node ends without a word.
-async fn not_run(wish: &mut watch::Receiver<Wish>) -> Wish {
-    wish.wait_for(|wish| *wish != Wish::Run).await.map_or(Wish::Leave, |wish| *wish)
-}
+const TMM: Words = Words {
+    setting: "tmm.binary",
+    started: "TmmStarted",
+    exited: "TmmExited",
+    not_started: "TmmNotStarted",
+    adopted: "TmmAdopted",
+    settings_changed: "TmmSettingsChanged",
+    unknown: "TmmUnknown",
+    restarted: "TmmRestarted",
+    stopped: "TmmStopped",
+};
 
-/// How the watch over a process ended.
-enum Watched {
-    /// The process ended by itself.
-    Exited(Exit),
-    /// It was ended and is to be started again.
-    Restart,
-    /// It was ended, or left, for good.
-    Over,
-}
-
-/// Keeps one TMM running.
-struct Keeper {
-    recipe: Recipe,
-    pid_file: PathBuf,
-    lock: PathBuf,
-    asked: mpsc::Receiver<()>,
-    log: log_file::LogFile,
-    drain: Duration,
-    pod: EventObject,
-    events: SharedEvents,
-    report: watch::Sender<PartState>,
-    restarts: u32,
-}
-
-impl Keeper {
-    fn new(
-        settings: &NodeSettings,
-        layout: &Layout,
-        replica: &ReplicaSettings,
-        events: SharedEvents,
-        report: watch::Sender<PartState>,
-        asked: mpsc::Receiver<()>,
-    ) -> Self {
-        let name = layout::pod_name(replica.index);
-        Self {
-            recipe: Recipe::new(settings, layout, replica),
-            pid_file: layout.tmm_pid(replica.index),
-            lock: layout.tmm_lock(replica.index),
-            asked,
-            log: log_file::LogFile::new(layout.tmm_log(replica.index), settings.tmm.log_limit),
-            drain: Duration::from_secs(u64::from(settings.tmm.drain_seconds)),
-            pod: EventObject::new("Pod", &settings.tmm_namespace, &name),
-            events,
-            report,
-            restarts: 0,
-        }
-    }
-
-    async fn run(mut self, mut wish: watch::Receiver<Wish>) {
-        let mut backoff = Backoff::default();
-        let mut adopted = self.adopt().await;
-        loop {
-            let begun = Instant::now();
-            let outcome = match adopted.take() {
-                Some(process) => Ok(process),
-                None => {
-                    self.recipe.renew_trust();
-                    // It takes what a restart would bring.
-                    while self.asked.try_recv().is_ok() {}
-                    Process::spawn(&self.recipe, &self.log, &self.pid_file, &self.lock)
-                }
-            };
-            let cause = match outcome {
-                Ok(process) => match self.watch(process, &mut wish).await {
-                    Watched::Exited(exit) => {
-                        let text = exit.logged_in(&self.log).to_string();
-                        self.event(EventKind::Warning, "TmmExited", text.clone());
-                        text
-                    }
-                    Watched::Restart => {
-                        self.restarts = self.restarts.saturating_add(1);
-                        continue;
-                    }
-                    Watched::Over => return,
-                },
-                Err(error) => {
-                    self.event(EventKind::Warning, "TmmNotStarted", error.to_string());
-                    error.to_string()
-                }
-            };
-            let pause = backoff.next(begun.elapsed());
-            let state = PartState::Waiting { cause, pause, restarts: self.restarts };
-            self.report.send_replace(state);
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                _ = not_run(&mut wish) => {
-                    self.report.send_replace(PartState::Stopped);
-                    return;
-                }
-            }
-            self.restarts = self.restarts.saturating_add(1);
-        }
-    }
-
-    /// The running TMM of an earlier spk-node, if it was started as we would start it.
-    async fn adopt(&self) -> Option<Process> {
-        let identity = Identity::read(&self.pid_file).unwrap_or_else(|error| {
-            tracing::warn!(%error, "pid file is not readable");
-            None
-        });
-        let known = identity.as_ref().and_then(|identity| {
-            Some((Process::adopt(identity)?, identity.recipe.as_ref() == Some(&self.recipe)))
-        });
-        let process = match known {
-            Some((process, true)) => {
-                let text = format!("adopted process {}", process.pid());
-                self.event(EventKind::Normal, "TmmAdopted", text);
-                return Some(process);
-            }
-            Some((process, false)) => {
-                let text =
-                    format!("settings or trust changed; process {} is restarted", process.pid());
-                self.event(EventKind::Normal, "TmmSettingsChanged", text);
-                process
-            }
-            // Its spk-node died before it wrote the pid file, or the file is broken.
-            None => {
-                let process = Process::find(&self.lock, &self.recipe.config)?;
-                let text = format!("process {} has no pid file; it is restarted", process.pid());
-                self.event(EventKind::Warning, "TmmUnknown", text);
-                process
-            }
-        };
-        process.stop(self.drain + KILL_AFTER).await;
-        None
-    }
-
-    /// Watches `process` until it ends or is ended on purpose.
-    async fn watch(&mut self, mut process: Process, wish: &mut watch::Receiver<Wish>) -> Watched {
-        self.report.send_replace(PartState::Running {
-            pid: process.pid(),
-            since: SystemTime::now(),
-            adopted: process.is_adopted(),
-            restarts: self.restarts,
-        });
-        if !process.is_adopted() {
-            self.event(
-                EventKind::Normal,
-                "TmmStarted",
-                format!("process {} was started", process.pid()),
-            );
-        }
-        let mut look = tokio::time::interval(LOG_INTERVAL);
-        loop {
-            tokio::select! {
-                exit = process.ended() => {
-                    identity::remove(&self.pid_file);
-                    return Watched::Exited(exit);
-                }
-                // It waits for a disk.
-                _ = look.tick() => tokio::task::block_in_place(|| self.log.bound()),
-                Some(()) = self.asked.recv() => {
-                    let pid = process.pid();
-                    let text = format!("process {pid} is restarted with its new certificate");
-                    self.event(EventKind::Normal, "TmmRestarted", text);
-                    process.stop(self.drain + KILL_AFTER).await;
-                    identity::remove(&self.pid_file);
-                    return Watched::Restart;
-                }
-                next = not_run(wish) => {
-                    if next == Wish::Stop {
-                        let pid = process.pid();
-                        process.stop(self.drain + KILL_AFTER).await;
-                        identity::remove(&self.pid_file);
-                        self.report.send_replace(PartState::Stopped);
-                        self.event(EventKind::Normal, "TmmStopped", format!("process {pid} was stopped"));
-                    }
-                    return Watched::Over;
-                }
-            }
-        }
-    }
-
-    fn event(&self, kind: EventKind, reason: &'static str, text: String) {
-        let event = EventRecord { reason, kind, object: self.pod.clone(), text };
-        if let Ok(mut events) = self.events.lock() {
-            events.record(event);
-        }
-    }
-}
-
-/// A TMM that did not end this long after its drain is killed.
+/// A part that did not end this long after its drain is killed.
 const KILL_AFTER: Duration = Duration::from_secs(5);
-/// How often the size of a log is looked at.
-const LOG_INTERVAL: Duration = Duration::from_secs(2);
+/// Record of a stop by the licence: how many replicas ran. In a cluster the annotation of this name
+/// on the Deployment (licensing.md §12.3).
+const PREVIOUS_REPLICAS: &str = "license-previous-replicas";

@@ -37,6 +37,15 @@ impl Vault for FileVault {
         }
     }
 
+    fn remove(&self, name: &str) -> Result<(), VaultError> {
+        match fs::remove_file(self.dir.join(name)) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(VaultError { name: name.to_owned(), source })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     fn store(&self, name: &str, record: &[u8]) -> Result<(), VaultError> {
         durable::write(&self.dir.join(name), record, Access::Private)
             .map_err(|source| VaultError { name: name.to_owned(), source })

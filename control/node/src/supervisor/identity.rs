@@ -4,70 +4,16 @@
 //! A pid alone may be another process's after a while; pid, start time and boot together name one
 //! process for good (proc(5), `/proc/<pid>/stat` field 22). Source: operations.md §1.6 (OPS-177).
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::recipe::Recipe;
 use crate::durable::{self, Access};
-use crate::layout::{self, Layout, TmmFile};
-use crate::settings::{NodeSettings, ReplicaSettings};
-
-/// How a TMM is started. Two starts with equal recipes run alike.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
-pub struct Recipe {
-    /// The program.
-    pub program: PathBuf,
-    /// Its `--config DIR`.
-    pub config: PathBuf,
-    /// Its environment without `PATH`.
-    pub environment: BTreeMap<String, String>,
-    /// Text of its `tmm.yaml`.
-    pub settings: String,
-    /// Digest of the CA and the lease keys that it trusts and of its own certificate: with others it
-    /// could not be reached, now or once the old certificate ends.
-    pub trust: String,
-}
-
-impl Recipe {
-    /// The recipe of one replica.
-    #[must_use]
-    pub fn new(settings: &NodeSettings, layout: &Layout, replica: &ReplicaSettings) -> Self {
-        let beside = || {
-            let own = std::env::current_exe().unwrap_or_default();
-            own.parent().map_or_else(|| PathBuf::from("tmm"), |folder| folder.join("tmm"))
-        };
-        Self {
-            program: settings.tmm.binary.clone().unwrap_or_else(beside),
-            config: layout.tmm(replica.index),
-            environment: layout::environment(settings, replica)
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect(),
-            settings: TmmFile::new(settings, replica).text(),
-            trust: trust(&layout.tmm(replica.index)),
-        }
-    }
-
-    /// Takes the certificates and keys that are there now.
-    pub(super) fn renew_trust(&mut self) {
-        self.trust = trust(&self.config);
-    }
-}
-
-fn trust(home: &Path) -> String {
-    let mut context = Context::new(&SHA256);
-    for name in ["certs/ca_root.crt", "certs/grpc-svc.crt", "license/jwks.json"] {
-        // A file that is missing is a trust of its own; installing it makes another one.
-        context.update(&fs::read(home.join(name)).unwrap_or_default());
-    }
-    context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// Contents of a pid file.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -198,14 +144,18 @@ fn parse_stat(stat: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn recipe() -> Recipe {
         Recipe {
             program: "/bin/true".into(),
+            arguments: Vec::new(),
             config: "/c".into(),
             environment: BTreeMap::new(),
             settings: String::new(),
+            files: Vec::new(),
             trust: String::new(),
         }
     }

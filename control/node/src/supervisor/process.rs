@@ -17,8 +17,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::process::{Child, Command};
 
-use super::identity::{self, Identity, Recipe};
+use super::identity::{self, Identity};
 use super::log_file::LogFile;
+use super::recipe::Recipe;
 
 /// A running process.
 #[derive(Debug)]
@@ -31,10 +32,12 @@ pub(super) struct Process {
 
 /// A process could not be started.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot start {program}: {source}; build it or set tmm.binary in node.yaml")]
+#[error("cannot start {program}: {source}; build it or set {setting} in node.yaml")]
 pub struct SpawnError {
     /// The program.
     pub program: PathBuf,
+    /// The field of `node.yaml` that names the program.
+    pub setting: &'static str,
     /// The system's error.
     pub source: io::Error,
 }
@@ -80,18 +83,18 @@ impl Process {
     /// locked as long as it lives: whoever dies before the pid file is written leaves no stranger.
     pub(super) fn spawn(
         recipe: &Recipe,
+        setting: &'static str,
         log: &LogFile,
         pid_file: &Path,
         lock: &Path,
     ) -> Result<Self, SpawnError> {
-        let failed = |source| SpawnError { program: recipe.program.clone(), source };
+        let failed = |source| SpawnError { program: recipe.program.clone(), setting, source };
         let lock = take_lock(lock).map_err(failed)?;
         let output = log.open().map_err(failed)?;
         let errors = output.try_clone().map_err(failed)?;
         let mut command = Command::new(&recipe.program);
         command
-            .arg("--config")
-            .arg(&recipe.config)
+            .args(&recipe.arguments)
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .envs(&recipe.environment)
@@ -114,7 +117,7 @@ impl Process {
         if let Ok(identity) = Identity::of(pid, recipe)
             && let Err(error) = identity.write(pid_file)
         {
-            tracing::warn!(path = %pid_file.display(), %error, "no pid file: the TMM is not adopted later");
+            tracing::warn!(path = %pid_file.display(), %error, "no pid file: the process is not adopted later");
         }
         Ok(Self { pid, pidfd, child: Some(child) })
     }

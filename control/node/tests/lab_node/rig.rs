@@ -160,7 +160,7 @@ impl Rig {
     pub fn tmm(&mut self, index: u16) -> i32 {
         self.note_tmms();
         let status = self.try_status().unwrap();
-        let process = status.processes.iter().find(|process| process.index == index).unwrap();
+        let process = status.processes.iter().find(|process| process.index == Some(index)).unwrap();
         i32::try_from(process.pid.unwrap()).unwrap()
     }
 

@@ -40,7 +40,7 @@ fn people(status: &NodeStatus) -> String {
 }
 
 fn replica_row(replica: &ReplicaView, processes: &[ProcessView]) -> Vec<String> {
-    let process = processes.iter().find(|process| process.index == replica.index);
+    let process = processes.iter().find(|process| process.index == Some(replica.index));
     let running = process.map_or_else(String::new, |process| match process.pid {
         Some(pid) => format!("{} {pid}", process.state),
         None => process.state.clone(),
