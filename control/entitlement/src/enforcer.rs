@@ -18,6 +18,8 @@ use uuid::Uuid;
 use crate::lease::{
     self, ANY_NAMESPACE, Class, Kind, LeaseClaims, LeaseError, Verdict, VerifiedLease,
 };
+use crate::reason::Reason;
+use crate::reckoning::{Reckoning, nanos};
 
 /// Who this TMM is, as the downward API says.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -111,39 +113,11 @@ struct Nonce {
     made: Nanos,
 }
 
-/// TMM's reckoning of the signer's time: its nanoseconds since 1970 minus ours since boot (G5).
-#[derive(Clone, Copy, Debug)]
-struct Reckoning {
-    offset: i128,
-}
-
-impl Reckoning {
-    /// The signer's clock read `iat` seconds at `at`.
-    fn seen(iat: u64, at: Nanos) -> Self {
-        Self { offset: nanos(iat) - i128::from(at.0) }
-    }
-
-    /// `t_low` at `now`: the signer's clock reads at least this, in nanoseconds since 1970.
-    fn low(self, now: Nanos) -> i128 {
-        i128::from(now.0) + self.offset
-    }
-
-    /// The later of two reckonings.
-    fn latest(self, other: Self) -> Self {
-        Self { offset: self.offset.max(other.offset) }
-    }
-
-    /// Rule G8: when a lease of these claims ends, counted from `now`.
-    fn deadline(self, claims: &LeaseClaims, now: Nanos) -> Nanos {
-        let left = nanos(claims.exp.unwrap_or(0)) - self.low(now);
-        let most = nanos(claims.ttl.unwrap_or(0)).min(nanos(*lease::TTL.end()));
-        let left = u64::try_from(left.min(most)).unwrap_or(0);
-        now.plus(Nanos(left))
-    }
-}
-
-fn nanos(seconds: u64) -> i128 {
-    i128::from(seconds) * 1_000_000_000
+/// Rule G8: when a lease of these claims ends, counted from `now`.
+fn deadline(reckoning: Reckoning, claims: &LeaseClaims, now: Nanos) -> Nanos {
+    let most = claims.ttl.unwrap_or(0).min(*lease::TTL.end());
+    let left = reckoning.until(claims.exp.unwrap_or(0), now);
+    now.plus(left.min(Nanos::from_secs(most)))
 }
 
 impl Enforcer {
@@ -277,7 +251,7 @@ impl Enforcer {
         }
         // G5: the signer's clock read `iat` after the nonce was made, so this is never too low.
         let reckoning = Reckoning::seen(claims.iat, nonce.made);
-        let deadline = reckoning.deadline(claims, now);
+        let deadline = deadline(reckoning, claims, now);
         if claims.verdict != Verdict::Block && deadline <= now {
             return Err(LeaseError::Expired);
         }
@@ -312,7 +286,7 @@ impl Enforcer {
             return Err(LeaseError::GateClosed);
         }
         let reckoning = known.latest(seen);
-        let deadline = reckoning.deadline(claims, now);
+        let deadline = deadline(reckoning, claims, now);
         self.reckoning = Some(reckoning);
         self.accept(lease, deadline);
         self.handle_timeout(now);
@@ -372,9 +346,9 @@ impl Enforcer {
 }
 
 /// Reason of a gate that its deadline closed (G8).
-pub const LEASE_ENDED: &str = "lease_ended";
+pub const LEASE_ENDED: &str = Reason::LeaseEnded.code();
 /// Reason of a gate that no lease opened yet.
-pub const NO_LEASE: &str = "no_lease";
+pub const NO_LEASE: &str = Reason::NoLease.code();
 /// How long a nonce may be answered (G2).
 const NONCE_LIFE: Nanos = Nanos::from_secs(10);
 /// How much later than its end a renewal may come, in nanoseconds (G5).

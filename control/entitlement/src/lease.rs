@@ -76,8 +76,8 @@ pub enum Class {
     Production,
 }
 
-/// Whether traffic may pass.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
+/// Whether traffic may pass. The strictest is the greatest.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It may.

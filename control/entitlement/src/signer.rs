@@ -1,8 +1,9 @@
 //! Makes lease statements: an authority that numbers what it signs.
 //!
-//! `spk-node` is such an authority for one machine until the CWC is there; its statements are of
-//! the same types and pass the same checks. Owns no file: the caller stores the key's text and the
-//! epoch. Source: licensing.md §1.2, §2.5.
+//! The CWC's desk signs with it; tests do, too. Owns no file: the caller stores the key's text and
+//! the epoch. Source: licensing.md §1.2, §2.5.
+
+use std::collections::BTreeMap;
 
 use spk_jose::{Ed25519Key, base64url};
 use uuid::Uuid;
@@ -33,6 +34,7 @@ pub struct Authority {
     daid: Uuid,
     epoch: u64,
     seq: u64,
+    log: Option<BTreeMap<String, String>>,
 }
 
 impl Authority {
@@ -40,7 +42,29 @@ impl Authority {
     /// never used it.
     #[must_use]
     pub const fn new(key: Ed25519Key, daid: Uuid, epoch: u64) -> Self {
-        Self { key, daid, epoch, seq: 0 }
+        Self { key, daid, epoch, seq: 0, log: None }
+    }
+
+    /// Signs with `key` from now on. The numbers go on: they are ordered by key.
+    pub fn sign_with(&mut self, key: Ed25519Key) {
+        self.key = key;
+    }
+
+    /// Signs for the asset `daid` from now on.
+    pub const fn assign(&mut self, daid: Uuid) {
+        self.daid = daid;
+    }
+
+    /// Begins an epoch: the next statement is (`epoch`, 1). The caller stored `epoch` before, and
+    /// never used it.
+    pub const fn begin(&mut self, epoch: u64) {
+        self.epoch = epoch;
+        self.seq = 0;
+    }
+
+    /// Every statement from now on commands these log levels, by component; none if empty.
+    pub fn command_log_levels(&mut self, levels: BTreeMap<String, String>) {
+        self.log = (!levels.is_empty()).then_some(levels);
     }
 
     /// The signing key.
@@ -81,6 +105,13 @@ impl Authority {
         lease::sign(&self.key, &claims)
     }
 
+    /// The statement of the answer to `request`, for `namespace` alone.
+    pub fn answer(&mut self, namespace: &str, request: Uuid, occasion: &Occasion) -> String {
+        let mut claims = self.claims(Kind::Renew, namespace, occasion);
+        claims.nonce = Some(request.to_string());
+        lease::sign(&self.key, &claims)
+    }
+
     /// Opens the gates of `namespace` for good.
     pub fn latch(&mut self, namespace: &str, occasion: &Occasion) -> String {
         let mut claims = self.claims(Kind::Latch, namespace, occasion);
@@ -109,7 +140,7 @@ impl Authority {
             ttl: Some(ttl),
             pod: None,
             nonce: None,
-            log: None,
+            log: self.log.clone(),
         }
     }
 }
