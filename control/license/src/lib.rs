@@ -34,6 +34,7 @@ pub mod step;
 pub mod token;
 pub mod trigger;
 pub mod upstream;
+pub mod view;
 
 pub use event::{Boot, Event, Objects, PeerStatement, Stored};
 pub use machine::Machine;
