@@ -10,6 +10,15 @@
 //!
 //! Sources: licensing.md §1.2, §2, §2.1 (V1 to V8), §2.2, §2.3; RFC 7515, 7517, 7518, 7638, 8037.
 
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    clippy::cast_possible_truncation
+)]
+
 pub mod base64url;
 pub mod ed25519;
 pub mod error;

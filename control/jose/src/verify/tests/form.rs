@@ -14,6 +14,8 @@ fn outcomes(payload: &[u8]) -> [Result<(), JoseError>; 3] {
     }]
 }
 
+type Check = fn(&str) -> Result<(), JoseError>;
+
 const TYP: &str = "spk-lease+jwt";
 
 fn licence(text: &str) -> Result<(), JoseError> {
@@ -76,8 +78,8 @@ fn a_header_that_is_not_one_strict_object_is_refused() {
 #[test]
 fn parts_that_are_not_three_of_strict_base64url_are_refused() {
     let texts = [signer().sign(b"{}").unwrap(), key(1).sign_embedded(b"{}")];
-    let check: [fn(&str) -> Result<(), JoseError>; 2] = [licence, report];
-    for (good, check) in texts.iter().zip(check) {
+    let checks: [Check; 2] = [licence, report];
+    for (good, check) in texts.iter().zip(checks) {
         assert_eq!(check(good), Ok(()));
         assert_eq!(check(&format!("\t\n {good}\r\n ")), Ok(()), "white space around is trimmed");
         let parts: Vec<&str> = good.split('.').collect();
