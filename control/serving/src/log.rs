@@ -51,7 +51,9 @@ pub struct LogControl {
 }
 
 impl LogControl {
-    fn new(level: Level) -> Self {
+    /// Lines at `level` and above.
+    #[must_use]
+    pub fn new(level: Level) -> Self {
         Self { level: Arc::new(AtomicU8::new(rank(level))) }
     }
 
@@ -97,6 +99,9 @@ fn rank(level: Level) -> u8 {
 
 impl<S> Filter<S> for LogControl {
     fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        if metadata.target().starts_with(SILENT) {
+            return false;
+        }
         let ours = OURS.iter().any(|prefix| metadata.target().starts_with(prefix));
         let limit = if ours { self.level() } else { self.level().min(Level::WARN) };
         *metadata.level() <= limit
@@ -106,7 +111,12 @@ impl<S> Filter<S> for LogControl {
 /// How the crates of this project are called.
 const OURS: [&str; 5] = ["spk_", "f5ingress", "tmrouted", "cert_gen", "crd_conversion"];
 
-fn subscriber<W>(
+/// Lapin writes whole messages, with the leases in them, and without a limit; what there is to say
+/// about the bus, `spk-bus` says.
+const SILENT: &str = "lapin";
+
+/// What [`start`] installs, but with another place to write to.
+pub fn subscriber<W>(
     component: &'static str,
     format: LogFormat,
     control: &LogControl,

@@ -115,3 +115,14 @@ fn level_is_named_by_a_word() {
     assert_eq!(level(""), None);
     assert_eq!(level("loud"), None);
 }
+
+/// The AMQP library writes whole messages with their leases.
+#[test]
+fn lapin_is_not_heard_at_any_level() {
+    let lines = written(LogFormat::Klog, |control| {
+        control.set_level(Level::TRACE);
+        tracing::error!(target: "lapin::returned_messages", "eyJhbGciOiJFZERTQSJ9");
+        tracing::error!(target: "other", "heard");
+    });
+    assert_eq!(lines.len(), 1, "{lines:?}");
+}
