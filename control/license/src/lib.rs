@@ -43,3 +43,6 @@ pub use settings::{Mode, Settings};
 pub use state::{Slot, State};
 pub use step::{Answer, Effect, Notice, Output, Refusal, Step, Storing, Upload};
 pub use trigger::Trigger;
+
+#[cfg(test)]
+mod fixture;

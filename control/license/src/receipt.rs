@@ -352,3 +352,6 @@ impl SignedReceipt {
 pub const REMEMBERED: usize = 512;
 /// Seconds that dates of two clocks may lie apart (A8).
 const DATE_TOLERANCE: u64 = 86_400;
+
+#[cfg(test)]
+mod tests;

@@ -252,3 +252,6 @@ pub const DOCUMENT_TYPE: &str = "ProductTelemetry";
 pub const DOCUMENT_VERSION: &str = "1.0";
 /// How many replaced reports are listed; the newest ones stay.
 pub const SUPERSEDES_LIMIT: usize = 512;
+
+#[cfg(test)]
+mod tests;

@@ -327,3 +327,6 @@ const ISSUED_AHEAD: u64 = 3_600;
 const NOT_BEFORE_AHEAD: u64 = 300;
 /// Seconds of a trial for which nobody named an end (V15).
 const TRIAL_WITHOUT_END: u64 = 30 * 86_400;
+
+#[cfg(test)]
+mod tests;
