@@ -120,6 +120,11 @@ pub fn days_left(end: u64, now: u64) -> i64 {
     i64::try_from(days).unwrap_or(i64::MAX)
 }
 
+/// A number from 0 to 1, whatever `jitter` is; not-a-number is 0.
+pub(crate) fn fraction(jitter: f64) -> f64 {
+    if jitter.is_nan() { 0.0 } else { jitter.clamp(0.0, 1.0) }
+}
+
 fn last_day(date: Date) -> Date {
     date.last_of_month()
 }
@@ -141,3 +146,6 @@ pub const OVERDUE: u64 = 7 * DAY;
 const DAY: u64 = 86_400;
 /// The last second that dates are printed of: 9999-12-30T22:00:00Z, jiff's own bound.
 const LAST: Timestamp = Timestamp::MAX;
+
+#[cfg(test)]
+mod tests;

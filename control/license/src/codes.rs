@@ -586,3 +586,6 @@ impl Code {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -135,7 +135,7 @@ impl Attempts {
 
     fn back_off(&self, retry_after: Option<u64>, jitter: f64) -> Duration {
         let seconds = 1_u64.checked_shl(self.failures).map_or(LONGEST, |wait| wait.min(LONGEST));
-        let factor = 1.0 - SPREAD + 2.0 * SPREAD * jitter.clamp(0.0, 1.0);
+        let factor = 1.0 - SPREAD + 2.0 * SPREAD * calendar::fraction(jitter);
         let wait = Duration::from_secs(seconds).mul_f64(factor);
         wait.max(Duration::from_secs(retry_after.unwrap_or(0)))
     }
@@ -175,3 +175,6 @@ const LONGEST: u64 = 300;
 const SPREAD: f64 = 0.2;
 /// Nested levels of an answer.
 const DEPTH: usize = 16;
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DAY, Window};
+use super::{DAY, Window, fraction};
 
 /// What one sample counted; or the greatest of each value over several samples.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
@@ -206,7 +206,7 @@ impl SampleTime {
     #[must_use]
     pub fn after(seconds: u64, jitter: f64) -> Self {
         let hour = (seconds / HOUR + 1) * HOUR;
-        let late = Duration::from_secs(2 * JITTER).mul_f64(jitter.clamp(0.0, 1.0)).as_secs();
+        let late = Duration::from_secs(2 * JITTER).mul_f64(fraction(jitter)).as_secs();
         Self { hour, at: hour - JITTER + late }
     }
 
@@ -231,3 +231,6 @@ const DAY_LIMIT: usize = 64;
 const HOUR: u64 = 3_600;
 /// Seconds that a sample may be early or late.
 const JITTER: u64 = 60;
+
+#[cfg(test)]
+mod tests;
