@@ -378,3 +378,6 @@ impl Client {
         self.latched_ignored
     }
 }
+
+#[cfg(test)]
+mod tests;
