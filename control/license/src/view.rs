@@ -192,3 +192,6 @@ pub struct ReportFacts {
     /// How often it was handed out.
     pub downloads: u64,
 }
+
+#[cfg(test)]
+mod fixture;

@@ -99,3 +99,6 @@ impl From<&Transition> for TransitionView {
 
 /// How many transitions are kept.
 pub const HISTORY_LIMIT: usize = 256;
+
+#[cfg(test)]
+mod tests;

@@ -281,3 +281,6 @@ impl License {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

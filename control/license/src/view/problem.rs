@@ -147,3 +147,6 @@ fn slot_of(code: Code, facts: &Facts) -> SlotFacts {
         (_, _) => facts.license,
     }
 }
+
+#[cfg(test)]
+mod tests;

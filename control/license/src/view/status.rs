@@ -220,3 +220,6 @@ impl LicenseStatusSecret {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -193,3 +193,6 @@ fn repair(fault: &Fault, facts: &Facts) -> NextStep {
 fn step(id: &str, text: impl Into<String>, command: Option<String>) -> NextStep {
     NextStep { id: id.to_owned(), text: text.into(), command, not_before: None }
 }
+
+#[cfg(test)]
+mod tests;
