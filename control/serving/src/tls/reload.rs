@@ -239,3 +239,6 @@ const WARN_DAYS: [u16; 2] = [30, 7];
 const SETTLE: Duration = Duration::from_secs(1);
 /// How often the log says that nothing can be used (LIC-304, OPS-160).
 const SAY_EVERY: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;
