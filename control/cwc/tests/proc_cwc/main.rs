@@ -1,0 +1,11 @@
+//! Process tests of `spk-cwc`: the real program over files, mutual TLS and the local bus.
+//!
+//! Each test has a folder, an address of loopback and processes of its own.
+
+mod authority;
+mod client;
+mod flow;
+mod receipts;
+mod rig;
+mod store;
+mod transport;
