@@ -42,8 +42,8 @@ pub struct Boot {
     pub objects: Objects,
 }
 
-/// A signed statement of this CWC that a peer showed, verified by the desk with our own lease keys
-/// (§7.5, LIC-541), and how far our own count is.
+/// A signed statement of this CWC that a peer showed: the desk verified it with our own lease keys
+/// (LIC-541), and it is ahead of what the desk itself has signed (§7.5).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PeerStatement {
     /// Its epoch.
@@ -52,8 +52,6 @@ pub struct PeerStatement {
     pub seq: u64,
     /// Its `iat`, seconds since 1970.
     pub iat: u64,
-    /// The last number this CWC itself signed within its own epoch.
-    pub own_seq: u64,
 }
 
 /// One input.
@@ -95,7 +93,7 @@ pub enum Event {
     Usage(Option<Usage>),
     /// Time passed: feed it when [`crate::Machine::poll_timeout`] is due.
     Timer,
-    /// A peer showed a statement of ours.
+    /// A peer showed a statement of ours from ahead.
     Peer(PeerStatement),
     /// The next step of a request that takes two; comes only from [`crate::Step::then`].
     Judge(String),

@@ -22,22 +22,27 @@
 )]
 
 pub mod calendar;
+pub mod clock;
 pub mod codes;
+pub mod context;
+pub mod decode;
 pub mod event;
 pub mod machine;
 pub mod now;
+pub mod projection;
 pub mod receipt;
 pub mod report;
 pub mod settings;
 pub mod state;
 pub mod step;
+pub mod table;
 pub mod token;
 pub mod trigger;
 pub mod upstream;
 pub mod view;
 
 pub use event::{Boot, Event, Objects, PeerStatement, Stored};
-pub use machine::Machine;
+pub use machine::{Machine, Stops, Surroundings};
 pub use now::{Entropy, Now};
 pub use settings::{Mode, Settings};
 pub use state::{Slot, State};
@@ -46,3 +51,5 @@ pub use trigger::Trigger;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod rig;

@@ -140,7 +140,9 @@ impl Settings {
         if let Some(text) = given("trusted_issuers") {
             match serde_json::from_str::<Vec<String>>(text) {
                 Ok(issuers) if !issuers.is_empty() => settings.trusted_issuers = issuers,
-                Ok(_) | Err(_) => refuse("trusted_issuers", text, "a JSON list of one or more texts"),
+                Ok(_) | Err(_) => {
+                    refuse("trusted_issuers", text, "a JSON list of one or more texts")
+                }
             }
         }
         if let Some(text) = given("report_grace_hours") {

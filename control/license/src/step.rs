@@ -83,7 +83,7 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
     /// Trusted time from which a report is ready, seconds since 1970.
     pub not_before: Option<u64>,
-    /// The report to submit instead, for `receipt_superseded` and others of §2.4.
+    /// The report to submit instead, for `receipt_superseded`.
     pub report: Option<Uuid>,
 }
 
@@ -127,6 +127,8 @@ impl std::fmt::Debug for Upload {
 pub enum Output {
     /// Create record `digitalassetid`, create-only, before any other record but `context`.
     CreateAsset(Uuid),
+    /// Replace record `digitalassetid` by this one, and give up whatever else was stored (P6).
+    ReplaceAsset(Uuid),
     /// Raise an event.
     Event {
         /// Its reason.

@@ -193,7 +193,7 @@ impl Samples {
 }
 
 /// When the next hourly sample is due.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct SampleTime {
     /// The full hour it stands for, seconds since 1970; pass it to [`SampleTime::after`] again.
     pub hour: u64,
