@@ -140,6 +140,7 @@ pub struct Acceptance {
 #[derive(Clone, Eq, PartialEq)]
 pub struct SignedReceipt {
     text: String,
+    kid: String,
     payload: Map<String, Value>,
 }
 
@@ -247,13 +248,20 @@ impl SignedReceipt {
     /// [`ReceiptError::Form`].
     pub fn read(text: &str, keys: &RsaKeySet) -> Result<Self, ReceiptError> {
         let verified = verify_rs512(text, &Limits::RECEIPT, keys)?;
-        Ok(Self { text: text.trim_ascii().to_owned(), payload: verified.payload })
+        let text = text.trim_ascii().to_owned();
+        Ok(Self { text, kid: verified.kid, payload: verified.payload })
     }
 
     /// The compact text, without white space around it.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The key that signed it.
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        &self.kid
     }
 
     /// Which of `outstanding` it names, whatever else is wrong with it: the slot whose state says

@@ -254,4 +254,4 @@ pub const DOCUMENT_VERSION: &str = "1.0";
 pub const SUPERSEDES_LIMIT: usize = 512;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

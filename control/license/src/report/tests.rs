@@ -39,6 +39,11 @@ fn telemetry(samples: &Samples) -> ProductTelemetry {
     }
 }
 
+/// A whole report, for tests of others.
+pub(crate) fn example() -> ProductTelemetry {
+    telemetry(&counted(&[usage(8, 3, 9)]))
+}
+
 fn counted(usages: &[Usage]) -> Samples {
     let mut samples = Samples::default();
     for usage in usages {
