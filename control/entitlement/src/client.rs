@@ -99,8 +99,10 @@ pub enum Input {
 /// What the shell must do, in this order.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Output {
-    /// Ask the TMMs for nonces, fill them in ([`Body::tmms_mut`]) and publish, within 1 s; those
-    /// that do not answer are left out.
+    /// Say `Hello` to the TMMs, fill their nonces in ([`Body::tmms_mut`]) and publish, within 1 s;
+    /// those that do not answer are left out. A latch that a `Hello` hands back comes as
+    /// [`Input::LatchOffered`] before the request is published, so that no answer is judged without
+    /// it (LIC-627): connect to the TMMs before the client starts.
     Ask {
         /// The request; its `tmms` are empty.
         request: Message,

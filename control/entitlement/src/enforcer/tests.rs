@@ -267,6 +267,7 @@ fn an_unsigned_close_closes_an_open_gate() {
     assert!(!passes(&enforcer, now));
 }
 
+/// LIC-814: a latch opens without a nonce; one of another class or for another namespace is refused.
 #[test]
 fn a_latch_opens_for_good_and_is_handed_back() {
     let (mut enforcer, mut authority) = (enforcer(), authority());
@@ -285,6 +286,8 @@ fn a_latch_opens_for_good_and_is_handed_back() {
     assert!(passes(&enforcer, Nanos::from_secs(10_000_000)));
 }
 
+/// LIC-815: a latched gate stays open under `Close`, `block` and silence, and counts each. (Packets
+/// are watched with real processes.)
 #[test]
 fn a_latched_gate_ignores_close_block_and_silence_and_counts_them() {
     let (mut enforcer, mut authority) = (enforcer(), authority());
@@ -305,6 +308,8 @@ fn a_latched_gate_ignores_close_block_and_silence_and_counts_them() {
     assert_eq!(enforcer.gate(), &Gate::Latched);
 }
 
+/// LIC-819: with both keys in the set leases of both are accepted; without the old one its leases
+/// are refused. A running gate is left alone.
 #[test]
 fn a_replaced_key_set_leaves_the_gate_and_decides_on_new_leases() {
     let (mut enforcer, mut old) = (enforcer(), authority());
