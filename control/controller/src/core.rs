@@ -1,12 +1,13 @@
 //! What the Controller does next: a machine without I/O and clock.
 //!
 //! Owns when a plan is made (100 ms after a change, at most five a second), what it is made from,
-//! and what each object's status says of its delivery. Sends and writes nothing.
+//! when it is withheld, and what each object's status says of its delivery. Sends and writes nothing.
 //!
-//! Invariant: a plan's memory is output before the plan; every object of the newest plan has had
-//! its newest status output once no timer is due.
-//! Sources: operations.md §1.4 (OPS-130 to OPS-138), crds.md §4.
+//! Invariant: a plan's memory is output before the plan; no plan is output while the licence does
+//! not allow it; every object of the newest plan has had its newest status output once no timer is
+//! due. Sources: operations.md §1.4 (OPS-130 to OPS-138), crds.md §4, licensing.md §12.3, §12.4.
 
+mod licence;
 mod reports;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -18,13 +19,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde_json::Value;
 use spk_api::status::Status;
 use spk_api::{Kind, ObjectId};
+use spk_entitlement::reason::Reason;
 use spk_plan::delivery::Licence as Verdict;
 use spk_plan::{Delivery, Event, EventType, Inputs, Memory, Plan, Replica};
 
 use super::ports::{
-    EventKind, EventObject, EventRecord, FactSet, Now, PodStatus, REPLICA_INDEX, Target,
+    EventKind, EventObject, EventRecord, FactSet, LICENSE_GATE, Now, PodStatus, READY,
+    REPLICA_INDEX, Target,
 };
+pub use licence::LicenceNews;
 pub use reports::{News, ReplicaFacts};
+
+use licence::Standing;
 
 /// What never changes while a Controller runs.
 #[derive(Clone, Debug)]
@@ -35,6 +41,8 @@ pub struct CoreSettings {
     pub watched: BTreeSet<String>,
     /// UID of the cluster.
     pub cluster_uid: String,
+    /// Name of the Controller's Deployment, `<release>-f5ingress`.
+    pub deployment: String,
 }
 
 /// One thing that happened.
@@ -51,6 +59,8 @@ pub enum Input {
         /// What.
         news: News,
     },
+    /// Something about the licence.
+    Licence(LicenceNews),
 }
 
 /// One thing to do.
@@ -60,6 +70,20 @@ pub enum Output {
     Keep(Vec<u8>),
     /// Deliver this plan to every replica.
     Push(Arc<Plan>),
+    /// Deliver none until the next [`Output::Push`], and leave the gates alone.
+    Withhold,
+    /// Deliver none until the next [`Output::Push`], and close every gate, now and when a replica
+    /// connects.
+    Close {
+        /// Why.
+        reason: Reason,
+    },
+    /// Close no gate any more; leases may be delivered after the next [`Output::Push`].
+    Serve,
+    /// Stop all replicas.
+    Halt,
+    /// Start the replicas of before the stop.
+    Resume,
     /// Write an object's status; none if the object is gone.
     Status(ObjectId, Option<Box<Status>>),
     /// Write what is known of the TMM pods.
@@ -78,6 +102,8 @@ pub struct Core {
     plan: Arc<Plan>,
     /// Objects of before the restart that no plan has met yet.
     known: BTreeSet<ObjectId>,
+    /// None if leases need no verdict.
+    standing: Option<Standing>,
     statuses: BTreeMap<ObjectId, Status>,
     pods: Vec<PodStatus>,
     plan_due: Option<Instant>,
@@ -99,6 +125,7 @@ impl Core {
             replicas: BTreeMap::new(),
             plan: Arc::new(plan),
             known: before.known,
+            standing: None,
             statuses: BTreeMap::new(),
             pods: Vec::new(),
             plan_due: None,
@@ -106,6 +133,13 @@ impl Core {
             status_due: None,
             outputs: VecDeque::new(),
         }
+    }
+
+    /// The same machine that delivers nothing before a judgement allows it. `halted` says that a stop
+    /// by the licence of before the restart still stands.
+    #[must_use]
+    pub fn licensed(self, halted: bool) -> Self {
+        Self { standing: Some(Standing::new(halted)), ..self }
     }
 
     /// Takes one thing that happened.
@@ -129,7 +163,9 @@ impl Core {
                 let changes = facts.take(news, now.monotonic);
                 let turned = served != facts.serves();
                 for change in changes {
-                    let event = reports::member_event(&self.plan, &change);
+                    let pod = self.targets.iter().find(|target| target.index == replica);
+                    let namespace = &self.settings.tmm_namespace;
+                    let event = change.event(&self.plan, namespace, pod);
                     self.outputs.extend(event.map(Output::Event));
                 }
                 self.status_due.get_or_insert(now.monotonic + STATUS_PAUSE);
@@ -137,6 +173,7 @@ impl Core {
                     self.want_plan(now);
                 }
             }
+            Input::Licence(news) => self.take_licence(news, now),
         }
     }
 
@@ -241,7 +278,7 @@ impl Core {
         }
         let changed = next.generation() != self.plan.generation();
         self.plan = Arc::new(next);
-        if changed {
+        if changed && !self.is_withheld() {
             self.outputs.push_back(Output::Push(Arc::clone(&self.plan)));
         }
         self.status_due = Some(now.monotonic);
@@ -283,34 +320,45 @@ impl Core {
             let facts = self.replicas.get(&target.index);
             facts.map_or_else(Default::default, |facts| facts.delivery(target, &self.plan))
         };
-        // Until step `licence` the gate alone stands for the licence; delivery is never withheld.
-        Delivery { licence: Verdict::Allowed, replicas: self.targets.iter().map(of).collect() }
+        let licence = self.standing.map_or(Verdict::Allowed, |standing| standing.verdict());
+        Delivery { licence, replicas: self.targets.iter().map(of).collect() }
     }
 
     fn pod_status(&self, target: &Target, now: Timestamp) -> PodStatus {
         let name = &target.pod;
         let (reason, message) = self.not_ready(target).unwrap_or(("", String::new()));
         let status = if reason.is_empty() { "True" } else { "False" };
-        let before = self
-            .pods
-            .iter()
-            .find(|pod| pod.name == *name)
-            .and_then(|pod| pod.conditions.first())
-            .filter(|condition| condition.status == status);
+        let gate = self.replicas.get(&target.index).and_then(ReplicaFacts::gate_condition);
+        let (gate_status, gate_reason) = gate.unwrap_or(("Unknown", String::from("unknown")));
+        let gate_reason = match (gate_status, self.judgement()) {
+            ("True", Some(judgement)) => judgement.reason.code().to_owned(),
+            _ => gate_reason,
+        };
+        let conditions = [
+            (READY, status, reason.to_owned(), message),
+            (LICENSE_GATE, gate_status, gate_reason, String::new()),
+        ];
+        let held = self.pods.iter().find(|pod| pod.name == *name);
+        let conditions = conditions.map(|(kind, status, reason, message)| {
+            let before = held
+                .and_then(|pod| pod.condition(kind))
+                .filter(|condition| condition.status == status);
+            Condition {
+                type_: kind.to_owned(),
+                status: status.to_owned(),
+                reason,
+                message,
+                observed_generation: None,
+                last_transition_time: before
+                    .map_or(Time(now), |condition| condition.last_transition_time.clone()),
+            }
+        });
         PodStatus {
             name: name.clone(),
             namespace: self.settings.tmm_namespace.clone(),
             uid: target.uid.clone(),
             annotations: BTreeMap::from([(REPLICA_INDEX.to_owned(), target.index.to_string())]),
-            conditions: vec![Condition {
-                type_: String::from("Ready"),
-                status: status.to_owned(),
-                reason: reason.to_owned(),
-                message,
-                observed_generation: None,
-                last_transition_time: before
-                    .map_or(Time(now), |condition| condition.last_transition_time.clone()),
-            }],
+            conditions: conditions.to_vec(),
         }
     }
 

@@ -1,12 +1,14 @@
 //! The conversation with one TMM.
 //!
-//! Owns connecting, reconnecting with growing pauses, delivering the newest snapshot and the lease
-//! statements, and following reports and gate. Decides nothing: the snapshot and the statements are
-//! given to it, and what the TMM says goes to [`super::core`].
+//! Owns connecting, reconnecting with growing pauses, delivering the newest snapshot, and following
+//! reports and gate; [`statements`] delivers the licence. Decides nothing: the snapshot and the
+//! statements are given to it, and what the TMM says goes to [`super::core`].
 //!
 //! Invariant: a process that answers is sent the newest snapshot at once after it connects (OPS-137),
-//! and a lease only after it answered a snapshot. Sources: operations.md §1.2 (N1), §1.4,
+//! and what opens its gate only after it answered a snapshot. Sources: operations.md §1.2 (N1), §1.4,
 //! licensing.md §12.2.
+
+pub mod statements;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -21,6 +23,7 @@ use tonic::{Code, Status};
 
 use super::core::News;
 use super::ports::{Licence, Order, Target};
+use statements::{GateOrder, Statement};
 
 /// What the link to each TMM needs.
 #[derive(Clone)]
@@ -32,9 +35,27 @@ pub struct LinkContext {
     /// The newest plan; none before the first.
     pub plans: watch::Receiver<Option<Arc<Plan>>>,
     /// Whether gates may be open.
-    pub licence: Arc<dyn Licence>,
+    pub gates: Gates,
     /// Where news go, with the replica's index.
     pub news: mpsc::Sender<(u16, News)>,
+}
+
+/// Whether gates may be open, and who says so.
+#[derive(Clone)]
+pub enum Gates {
+    /// The CWC: its statements come through the [`Statement`] channel of each link.
+    Cwc(watch::Receiver<GateOrder>),
+    /// spk-node itself.
+    SelfIssued(Arc<dyn Licence>),
+}
+
+impl std::fmt::Debug for Gates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Cwc(_) => "Cwc",
+            Self::SelfIssued(_) => "SelfIssued",
+        })
+    }
 }
 
 impl std::fmt::Debug for LinkContext {
@@ -44,13 +65,17 @@ impl std::fmt::Debug for LinkContext {
 }
 
 /// Keeps the conversation with `target` going until it is dropped.
-pub async fn keep(target: Target, mut context: LinkContext) {
+pub async fn keep(
+    target: Target,
+    mut context: LinkContext,
+    mut statements: mpsc::UnboundedReceiver<Statement>,
+) {
     let mut pause = SHORTEST_PAUSE;
     let mut told = None;
     let begun = Instant::now();
     let mut answered = false;
     loop {
-        let error = match converse(&target, &mut context, &mut answered).await {
+        let error = match converse(&target, &mut context, &mut statements, &mut answered).await {
             Ok(never) => match never {},
             Err(error) => error,
         };
@@ -134,6 +159,7 @@ impl LinkError {
 async fn converse(
     target: &Target,
     context: &mut LinkContext,
+    statements: &mut mpsc::UnboundedReceiver<Statement>,
     answered: &mut bool,
 ) -> Result<Infallible, LinkError> {
     let tls = context.tls.load()?;
@@ -151,8 +177,18 @@ async fn converse(
         configured: watch::channel(false).0,
         closed: Notify::new(),
     };
-    talk.tell(News::Connected { boot_id: hello.boot_id }).await?;
-    let ended = tokio::try_join!(talk.deliver(), talk.lease(), talk.reports(), talk.gate());
+    // What was meant for an earlier connection answers nonces of that one.
+    while statements.try_recv().is_ok() {}
+    let (boot_id, latch) = (hello.boot_id, hello.latch);
+    let gate = hello.gate.unwrap_or_default();
+    talk.tell(News::Connected { boot_id, gate, latch }).await?;
+    let licence = async {
+        match &context.gates {
+            Gates::Cwc(order) => talk.obey(order.clone(), statements).await,
+            Gates::SelfIssued(licence) => talk.lease(licence.as_ref()).await,
+        }
+    };
+    let ended = tokio::try_join!(talk.deliver(), licence, talk.reports(), talk.gate());
     ended.map(|(never, ..)| never)
 }
 
@@ -161,7 +197,7 @@ struct Talk<'a> {
     target: &'a Target,
     context: &'a LinkContext,
     client: TmmClient<Channel>,
-    /// Whether it answered a snapshot.
+    /// Whether it answered a snapshot since the configuration was last withheld.
     configured: watch::Sender<bool>,
     /// The gate closed by itself.
     closed: Notify,
@@ -179,6 +215,9 @@ impl Talk<'_> {
         loop {
             let plan = plans.borrow_and_update().clone();
             let mut refused = false;
+            if plan.is_none() {
+                self.configured.send_replace(false);
+            }
             if let Some(plan) = plan {
                 let index = self.target.index;
                 // A large one takes its time, in which a lease or a close must not wait.
@@ -202,8 +241,8 @@ impl Talk<'_> {
     }
 
     /// Follows the order: opens for a new nonce, hands on heartbeats, closes.
-    async fn lease(&self) -> Result<Infallible, LinkError> {
-        let mut order = self.context.licence.order();
+    async fn lease(&self, licence: &dyn Licence) -> Result<Infallible, LinkError> {
+        let mut order = licence.order();
         let mut configured = self.configured.subscribe();
         let mut opened = false;
         loop {
@@ -228,7 +267,7 @@ impl Talk<'_> {
                     if order.has_changed().is_ok_and(|changed| changed) {
                         continue;
                     }
-                    let gate = self.open().await?;
+                    let gate = self.open(licence).await?;
                     opened = gate.as_ref().is_some_and(|gate| gate.rejected.is_empty());
                     gate
                 }
@@ -268,7 +307,7 @@ impl Talk<'_> {
         }
     }
 
-    async fn open(&self) -> Result<Option<proto::GateReply>, LinkError> {
+    async fn open(&self, licence: &dyn Licence) -> Result<Option<proto::GateReply>, LinkError> {
         let mut client = self.client.clone();
         let hello = call("Hello", client.hello(proto::HelloRequest {})).await?;
         let Ok(nonce) = <[u8; 16]>::try_from(hello.nonce.as_slice()) else {
@@ -279,7 +318,7 @@ impl Talk<'_> {
             });
         };
         let context = self.context;
-        let Some(jws) = context.licence.open(&context.namespace, &self.target.uid, &nonce) else {
+        let Some(jws) = licence.open(&context.namespace, &self.target.uid, &nonce) else {
             return Ok(None);
         };
         let gate = call("Lease", client.lease(proto::LeaseRequest { jws })).await?;

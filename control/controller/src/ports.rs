@@ -54,6 +54,23 @@ pub trait Statuses: Send {
     fn put(&mut self, object: &ObjectId, status: Option<&Status>);
     /// Takes the newest state of the TMM pods. Never blocks.
     fn put_pods(&mut self, pods: &[PodStatus]);
+    /// Takes the newest verdict of the licence. Never blocks.
+    fn put_licence(&mut self, licence: &LicenceStatus);
+}
+
+/// The verdict of the licence, as statuses show it.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct LicenceStatus {
+    /// `unactivated`, `trial`, `production`; empty before the first statement.
+    pub class: String,
+    /// `unknown`, `allow`, `warn`, `block`.
+    pub verdict: String,
+    /// A code of licensing.md §9.
+    pub reason: String,
+    /// What that means, in one sentence.
+    pub text: String,
+    /// Since when, RFC 3339.
+    pub since: String,
 }
 
 /// What the Controller knows and writes of one TMM pod.
@@ -67,9 +84,22 @@ pub struct PodStatus {
     pub uid: String,
     /// Annotations that the Controller gives it (operations.md §4.8).
     pub annotations: BTreeMap<String, String>,
-    /// Its conditions: `Ready`.
+    /// Its conditions: [`READY`] and [`LICENSE_GATE`].
     pub conditions: Vec<Condition>,
 }
+
+impl PodStatus {
+    /// The condition `kind`.
+    #[must_use]
+    pub fn condition(&self, kind: &str) -> Option<&Condition> {
+        self.conditions.iter().find(|condition| condition.type_ == kind)
+    }
+}
+
+/// Condition: whether a TMM serves the newest configuration.
+pub const READY: &str = "Ready";
+/// Condition: whether a TMM's licence gate is open, with a reason code (licensing.md §12.5).
+pub const LICENSE_GATE: &str = "k8s.f5net.com/LicenseGate";
 
 /// Starts and stops the data plane.
 pub trait Actuator: Send {

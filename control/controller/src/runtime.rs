@@ -7,16 +7,21 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use spk_entitlement::client::{Hello, Output as ClientOutput};
+use spk_entitlement::messages::TmmNonce;
 use spk_plan::Plan;
 use tmm_rpc::TlsFiles;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::core::{Core, CoreSettings, Input, Output, Remembered};
-use super::link::{self, LinkContext};
+use super::core::{Core, CoreSettings, Input, LicenceNews, News, Output, Remembered};
+use super::licence::{self, LAST, LATCH, LicenceWorld, Licensee, Occurrence};
+use super::link::statements::{GateOrder, Statement};
+use super::link::{self, Gates, LinkContext};
+use super::meters::{ActuatorName, Meters, ScaleAction};
 use super::ports::{
     Actuator, EventKind, EventObject, EventRecord, Events, Facts, Licence, Now, Statuses, Target,
-    Vault,
+    Vault, VaultError,
 };
 use super::view::View;
 
@@ -33,14 +38,30 @@ pub struct World<F, S, A> {
     /// Keeps what must survive.
     pub vault: Arc<dyn Vault>,
     /// Opens gates.
-    pub licence: Arc<dyn Licence>,
+    pub licence: Licensing,
     /// Certificates of the Controller.
     pub tls: TlsFiles,
+    /// Counts.
+    pub meters: Meters,
+}
+
+/// Who says whether gates may be open.
+pub enum Licensing {
+    /// The CWC.
+    Cwc(Box<LicenceWorld>),
+    /// spk-node itself.
+    SelfIssued(Arc<dyn Licence>),
 }
 
 impl<F, S, A> std::fmt::Debug for World<F, S, A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("World").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Licensing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Licensing").finish_non_exhaustive()
     }
 }
 
@@ -51,53 +72,171 @@ pub async fn run<F: Facts + 'static, S: Statuses, A: Actuator>(
     views: watch::Sender<Arc<View>>,
     stop: impl Future<Output = ()>,
 ) -> A {
-    let World { mut facts, statuses, actuator, events, vault, licence, tls } = world;
+    let World { mut facts, statuses, actuator, events, vault, licence, tls, meters } = world;
     let namespace = settings.tmm_namespace.clone();
     let (plans, plan) = watch::channel(None);
+    let (orders, order) = watch::channel(GateOrder::Leave);
     let (tell, mut told) = mpsc::channel(256);
-    let context =
-        LinkContext { namespace, tls, plans: plan, licence: Arc::clone(&licence), news: tell };
+    let mut core = start(settings, vault.as_ref());
+    let (gates, note, mut licensee) = match licence {
+        Licensing::SelfIssued(licence) => {
+            let note = licence.note();
+            (Gates::SelfIssued(licence), note, None)
+        }
+        Licensing::Cwc(world) => {
+            core = core.licensed(actuator.is_halted());
+            let licensee = Licensee::start(*world, &namespace, vault.as_ref());
+            (Gates::Cwc(order), None, Some(licensee))
+        }
+    };
+    let context = LinkContext { namespace, tls, plans: plan, gates, news: tell };
     let mut links = Links { context, tasks: BTreeMap::new() };
-    let mut hands = Hands { statuses, events, vault, plans, unkept: None };
-    let mut core = start(settings, &hands);
+    let mut replicas = actuator.replicas();
+    let mut hands =
+        Hands { statuses, actuator, events, vault, plans, orders, meters, unkept: BTreeMap::new() };
     let (give, mut given) = mpsc::channel(1);
     let reader = tokio::spawn(async move { while give.send(facts.next().await).await.is_ok() {} });
-    let mut replicas = actuator.replicas();
     let targets = replicas.borrow_and_update().clone();
     links.follow(&targets);
     core.handle_input(Input::Replicas(targets), now());
     let mut stop = std::pin::pin!(stop);
     loop {
         let timer = core.poll_timeout();
+        let mut delivery = None;
         tokio::select! {
             () = &mut stop => break,
             Some(set) = given.recv() => core.handle_input(Input::Facts(set), now()),
             Some((replica, news)) = told.recv() => {
+                if let (Some(licensee), Some(target)) = (&mut licensee, links.target(replica)) {
+                    licensee.note(&target.uid, &news);
+                }
+                if matches!(news, News::Closed(_)) {
+                    hands.acted(ActuatorName::Gate, &core);
+                }
                 core.handle_input(Input::News { replica, news }, now());
             }
             Ok(()) = replicas.changed() => {
                 let targets = replicas.borrow_and_update().clone();
-                links.follow(&targets);
+                for gone in links.follow(&targets) {
+                    if let Some(licensee) = &mut licensee {
+                        licensee.gone(&gone.uid);
+                    }
+                }
                 core.handle_input(Input::Replicas(targets), now());
+            }
+            occurrence = next_of(&mut licensee) => {
+                if let Some(licensee) = &mut licensee {
+                    delivery = licensee.take(occurrence);
+                }
             }
             () = at(timer) => core.handle_timeout(now()),
             () = at(hands.next_try()) => hands.keep().await,
         }
-        let mut acted = false;
-        while let Some(output) = core.poll_output() {
-            hands.act(output).await;
-            acted = true;
+        let acted = settle(&mut core, &mut licensee, &mut hands, &links).await;
+        // What it caused is stored now.
+        if let Some(delivery) = delivery {
+            delivery.ack();
         }
         if acted || core.poll_timeout().is_none() {
-            views.send_replace(Arc::new(View::of(&core, licence.note(), Instant::now())));
+            let licence = licensee.as_ref().map(|licensee| licensee.view(&core));
+            views.send_replace(Arc::new(View::of(&core, note, licence, Instant::now())));
         }
     }
     reader.abort();
-    actuator
+    if let Some(mut ending) = licensee {
+        ending.stop();
+        let mut ending = Some(ending);
+        settle(&mut core, &mut ending, &mut hands, &links).await;
+        if let Some(licensee) = ending {
+            licensee.close().await;
+        }
+    }
+    hands.actuator
 }
 
-fn start<S: Statuses>(settings: CoreSettings, hands: &Hands<S>) -> Core {
-    let record = hands.vault.load(MEMORY).unwrap_or_else(|error| {
+async fn next_of(licensee: &mut Option<Licensee>) -> Occurrence {
+    match licensee {
+        Some(licensee) => licensee.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Does all that core and licence client say, each output of the client after what the one before
+/// led to; whether there was anything.
+async fn settle<S: Statuses, A: Actuator>(
+    core: &mut Core,
+    licensee: &mut Option<Licensee>,
+    hands: &mut Hands<S, A>,
+    links: &Links,
+) -> bool {
+    let mut acted = false;
+    loop {
+        while let Some(output) = core.poll_output() {
+            hands.act(output, core).await;
+            acted = true;
+        }
+        let Some(licensee) = licensee else { return acted };
+        let Some(output) = licensee.poll_output() else { return acted };
+        acted = true;
+        let news = match output {
+            ClientOutput::Ask { request, hello } => {
+                licensee.ask(request, links.nonces(&hello, core));
+                continue;
+            }
+            ClientOutput::Publish(message) => {
+                licensee.publish(&message);
+                continue;
+            }
+            ClientOutput::Lease { pod, jws } => {
+                links.send(Some(&pod), || Statement::Open(jws.clone()));
+                continue;
+            }
+            ClientOutput::Renew { jws } => {
+                links.send(None, || Statement::Renew(jws.clone()));
+                continue;
+            }
+            ClientOutput::Latch { pod, jws } => {
+                links.send(pod.as_deref(), || Statement::Latch(jws.clone()));
+                continue;
+            }
+            ClientOutput::StoreLatch { jws } => {
+                hands.store(LATCH, jws.into_bytes()).await;
+                continue;
+            }
+            ClientOutput::StoreLast { jws } => {
+                hands.store(LAST, jws.into_bytes()).await;
+                continue;
+            }
+            ClientOutput::LogLevels(levels) => {
+                licensee.set_levels(levels);
+                continue;
+            }
+            ClientOutput::Refused(refusal) => {
+                hands.meters.refused(refusal.code());
+                licensee.refused(refusal);
+                continue;
+            }
+            ClientOutput::Judged(change) => {
+                tracing::info!(
+                    verdict = change.to.verdict.code(),
+                    reason = change.to.reason.code(),
+                    state = licensee.state(),
+                    "the licence's verdict changed"
+                );
+                LicenceNews::Judged(change)
+            }
+            ClientOutput::StillWarned(judgement) => LicenceNews::StillWarned(judgement),
+            ClientOutput::TrustAnchorMissing => LicenceNews::TrustAnchorMissing,
+            ClientOutput::ContactLost => LicenceNews::ContactLost,
+            ClientOutput::ContactRestored => LicenceNews::ContactRestored,
+        };
+        core.handle_input(Input::Licence(news), now());
+        hands.statuses.put_licence(&licensee.view(core).status());
+    }
+}
+
+fn start(settings: CoreSettings, vault: &dyn Vault) -> Core {
+    let record = vault.load(MEMORY).unwrap_or_else(|error| {
         tracing::error!(%error, "the last accepted configuration is lost");
         None
     });
@@ -110,13 +249,16 @@ fn start<S: Statuses>(settings: CoreSettings, hands: &Hands<S>) -> Core {
 }
 
 /// Does what the machine says.
-struct Hands<S> {
+struct Hands<S, A> {
     statuses: S,
+    actuator: A,
     events: Arc<Mutex<dyn Events>>,
     vault: Arc<dyn Vault>,
     plans: watch::Sender<Option<Arc<Plan>>>,
-    /// What could not be stored yet.
-    unkept: Option<Unkept>,
+    orders: watch::Sender<GateOrder>,
+    meters: Meters,
+    /// What could not be stored yet, by name.
+    unkept: BTreeMap<&'static str, Unkept>,
 }
 
 /// A record that waits for its vault.
@@ -127,17 +269,40 @@ struct Unkept {
     is_told: bool,
 }
 
-impl<S: Statuses> Hands<S> {
-    async fn act(&mut self, output: Output) {
+impl<S: Statuses, A: Actuator> Hands<S, A> {
+    async fn act(&mut self, output: Output, core: &Core) {
         match output {
-            Output::Keep(record) => {
-                let is_told = self.unkept.take().is_some_and(|unkept| unkept.is_told);
-                self.unkept = Some(Unkept { record, next_try: Instant::now(), is_told });
-                self.keep().await;
-            }
+            Output::Keep(record) => self.store(MEMORY, record).await,
             Output::Push(plan) => {
                 tracing::info!("configuration {} goes to all TMMs", plan.generation());
                 self.plans.send_replace(Some(plan));
+            }
+            Output::Withhold => {
+                self.plans.send_replace(None);
+                self.orders.send_replace(GateOrder::Leave);
+            }
+            Output::Close { reason } => {
+                self.orders.send_modify(|order| {
+                    let generation = match order {
+                        GateOrder::Leave => 1,
+                        GateOrder::Close { generation, .. } => generation.wrapping_add(1),
+                    };
+                    *order = GateOrder::Close { reason, generation };
+                });
+                self.plans.send_replace(None);
+                self.acted(ActuatorName::Withhold, core);
+            }
+            Output::Serve => drop(self.orders.send_replace(GateOrder::Leave)),
+            Output::Halt => {
+                let stopped = self.actuator.halt().await;
+                self.acted(ActuatorName::Scale, core);
+                self.meters.scaled(ScaleAction::Zero);
+                self.tell_unstored(stopped.err());
+            }
+            Output::Resume => {
+                let started = self.actuator.resume().await;
+                self.meters.scaled(ScaleAction::Restore);
+                self.tell_unstored(started.err());
             }
             Output::Status(id, status) => self.statuses.put(&id, status.as_deref()),
             Output::Pods(pods) => self.statuses.put_pods(&pods),
@@ -145,25 +310,49 @@ impl<S: Statuses> Hands<S> {
         }
     }
 
-    /// When the record that could not be stored is tried again.
+    /// Counts how long after the verdict an actuator did its part.
+    fn acted(&self, actuator: ActuatorName, core: &Core) {
+        if let Some(judgement) = core.judgement() {
+            let after = licence::now().since(judgement.since);
+            self.meters.acted(actuator, Duration::from_nanos(after.0));
+        }
+    }
+
+    /// Stores a record, now or as soon as it can be.
+    async fn store(&mut self, name: &'static str, record: Vec<u8>) {
+        let is_told = self.unkept.remove(name).is_some_and(|unkept| unkept.is_told);
+        self.unkept.insert(name, Unkept { record, next_try: Instant::now(), is_told });
+        self.keep().await;
+    }
+
+    /// When a record that could not be stored is tried again.
     fn next_try(&self) -> Option<Instant> {
-        self.unkept.as_ref().map(|unkept| unkept.next_try)
+        self.unkept.values().map(|unkept| unkept.next_try).min()
     }
 
     /// Stores what is not stored yet; the first failure is told, and each is tried again.
     async fn keep(&mut self) {
-        let Some(unkept) = self.unkept.take() else { return };
-        let vault = Arc::clone(&self.vault);
-        let Unkept { record, is_told, .. } = unkept;
-        // It waits for a disk.
-        let stored = tokio::task::spawn_blocking(move || {
-            let stored = vault.store(MEMORY, &record);
-            (stored, record)
-        });
-        // Only a panic of the vault, or the end of spk-node, takes the record away.
-        let Ok((stored, record)) = stored.await else { return };
-        let Err(error) = stored else { return };
-        if !is_told {
+        for (name, unkept) in std::mem::take(&mut self.unkept) {
+            let vault = Arc::clone(&self.vault);
+            let Unkept { record, is_told, .. } = unkept;
+            // It waits for a disk.
+            let stored = tokio::task::spawn_blocking(move || {
+                let stored = vault.store(name, &record);
+                (stored, record)
+            });
+            // Only a panic of the vault, or the end of spk-node, takes the record away.
+            let Ok((stored, record)) = stored.await else { continue };
+            let Err(error) = stored else { continue };
+            if !is_told {
+                self.tell_unstored(Some(error));
+            }
+            let next_try = Instant::now() + KEEP_AGAIN;
+            self.unkept.insert(name, Unkept { record, next_try, is_told: true });
+        }
+    }
+
+    fn tell_unstored(&self, error: Option<VaultError>) {
+        if let Some(error) = error {
             self.record(EventRecord {
                 reason: "StoreFailed",
                 kind: EventKind::Warning,
@@ -171,8 +360,6 @@ impl<S: Statuses> Hands<S> {
                 text: format!("{error}; a restart would go back to an older state"),
             });
         }
-        let next_try = Instant::now() + KEEP_AGAIN;
-        self.unkept = Some(Unkept { record, next_try, is_told: true });
     }
 
     fn record(&self, event: EventRecord) {
@@ -185,31 +372,73 @@ impl<S: Statuses> Hands<S> {
 /// One conversation per TMM.
 struct Links {
     context: LinkContext,
-    tasks: BTreeMap<u16, (Target, JoinHandle<()>)>,
+    tasks: BTreeMap<u16, Conversation>,
+}
+
+struct Conversation {
+    target: Target,
+    statements: mpsc::UnboundedSender<Statement>,
+    task: JoinHandle<()>,
 }
 
 impl Links {
-    fn follow(&mut self, targets: &[Target]) {
-        self.tasks.retain(|_, (held, task)| {
-            let wanted = targets.contains(held);
+    /// Talks to `targets` from now on; those that are gone.
+    fn follow(&mut self, targets: &[Target]) -> Vec<Target> {
+        let mut gone = Vec::new();
+        self.tasks.retain(|_, held| {
+            let wanted = targets.contains(&held.target);
             if !wanted {
-                task.abort();
+                held.task.abort();
+                gone.push(held.target.clone());
             }
             wanted
         });
         for target in targets {
             self.tasks.entry(target.index).or_insert_with(|| {
-                let talk = link::keep(target.clone(), self.context.clone());
-                (target.clone(), tokio::spawn(talk))
+                let (statements, taken) = mpsc::unbounded_channel();
+                let talk = link::keep(target.clone(), self.context.clone(), taken);
+                Conversation { target: target.clone(), statements, task: tokio::spawn(talk) }
             });
         }
+        gone
+    }
+
+    fn target(&self, index: u16) -> Option<&Target> {
+        self.tasks.get(&index).map(|held| &held.target)
+    }
+
+    /// Gives a statement to one TMM, or to every one.
+    fn send(&self, pod: Option<&str>, statement: impl Fn() -> Statement) {
+        let meant = |held: &&Conversation| pod.is_none_or(|pod| held.target.uid == pod);
+        for held in self.tasks.values().filter(meant) {
+            // A conversation that ended has no TMM.
+            let _ = held.statements.send(statement());
+        }
+    }
+
+    /// Asks the TMMs that answer for nonces.
+    fn nonces(&self, hello: &Hello, core: &Core) -> Vec<oneshot::Receiver<TmmNonce>> {
+        let answers = |index| core.replica(index).is_some_and(|facts| facts.boot_id().is_some());
+        let meant = |held: &Conversation| match hello {
+            Hello::All => true,
+            Hello::One(pod) => held.target.uid == *pod,
+            Hello::Nobody => false,
+        };
+        let asked = self.tasks.values().filter(|held| meant(held) && answers(held.target.index));
+        let ask = |held: &Conversation| {
+            let (answer, nonce) = oneshot::channel();
+            // Unsent, the nonce never comes.
+            let _ = held.statements.send(Statement::Hello(answer));
+            nonce
+        };
+        asked.map(ask).collect()
     }
 }
 
 impl Drop for Links {
     fn drop(&mut self) {
-        for (_, task) in self.tasks.values() {
-            task.abort();
+        for held in self.tasks.values() {
+            held.task.abort();
         }
     }
 }

@@ -9,6 +9,7 @@ use spk_api::ObjectId;
 use spk_api::status::Status;
 
 use super::core::Core;
+use super::ports::{LicenceStatus, READY};
 
 /// A Controller at one moment.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -18,11 +19,44 @@ pub struct View {
     pub generation: u64,
     /// Who signs the leases, if it is not the CWC: `self-issued`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub licence: Option<String>,
+    pub note: Option<String>,
+    /// The licence; none if leases need none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<LicenceView>,
     /// The objects.
     pub objects: Vec<ObjectView>,
     /// The TMMs, by index.
     pub replicas: Vec<ReplicaView>,
+}
+
+/// The licence as a Controller holds it.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LicenceView {
+    /// `unactivated`, `trial`, `production`; empty before the first statement.
+    pub class: String,
+    /// `unknown`, `allow`, `warn`, `block`.
+    pub verdict: String,
+    /// A code of licensing.md §9.
+    pub reason: String,
+    /// What that means, in one sentence.
+    pub text: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// State of the client (licensing.md §11).
+    pub state: String,
+    /// Whether the bus is connected.
+    pub bus_connected: bool,
+    /// When the last statement that counted came, in nanoseconds since boot (`CLOCK_BOOTTIME`);
+    /// none before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard_at: Option<u64>,
+    /// Blocking statements that a held latch made warnings of.
+    pub latched_ignored: u64,
+    /// Whether the configuration is withheld.
+    pub withheld: bool,
+    /// Whether the licence stopped the TMMs.
+    pub halted: bool,
 }
 
 /// One object.
@@ -87,10 +121,24 @@ pub struct InterfaceView {
     pub mac: String,
 }
 
+impl LicenceView {
+    /// The part that statuses show.
+    #[must_use]
+    pub fn status(&self) -> LicenceStatus {
+        LicenceStatus {
+            class: self.class.clone(),
+            verdict: self.verdict.clone(),
+            reason: self.reason.clone(),
+            text: self.text.clone(),
+            since: self.since.clone(),
+        }
+    }
+}
+
 impl View {
     /// The view of `core` at `now`.
     #[must_use]
-    pub fn of(core: &Core, licence: Option<&str>, now: Instant) -> Self {
+    pub fn of(core: &Core, note: Option<&str>, licence: Option<LicenceView>, now: Instant) -> Self {
         let objects = core
             .statuses()
             .iter()
@@ -109,7 +157,7 @@ impl View {
                     connected: facts.is_some_and(|facts| facts.boot_id().is_some()),
                     failure: facts.and_then(|facts| facts.failure().map(str::to_owned)),
                     acknowledged: facts.and_then(super::core::ReplicaFacts::acknowledged),
-                    not_ready: match ready.and_then(|pod| pod.conditions.first()) {
+                    not_ready: match ready.and_then(|pod| pod.condition(READY)) {
                         Some(condition) if condition.status == "True" => None,
                         Some(condition) => {
                             Some(format!("{}: {}", condition.reason, condition.message))
@@ -126,7 +174,8 @@ impl View {
             .collect();
         Self {
             generation: core.plan().generation(),
-            licence: licence.map(str::to_owned),
+            note: note.map(str::to_owned),
+            licence,
             objects,
             replicas,
         }

@@ -11,7 +11,7 @@ use crate::durable::{self, Access};
 use crate::layout::{self, Layout, TmmFile};
 use crate::settings::{NodeSettings, ReplicaSettings};
 
-/// Writes the files of `replica`. `jwks` is the text of the lease key set.
+/// Writes the files of `replica`. `jwks` is the text of the lease key set, if it comes from here.
 ///
 /// # Errors
 ///
@@ -20,21 +20,27 @@ pub fn replica(
     layout: &Layout,
     settings: &NodeSettings,
     replica: &ReplicaSettings,
-    jwks: &str,
+    jwks: Option<&str>,
 ) -> Result<(), InstallError> {
     let home = layout.tmm(replica.index);
     for folder in ["certs", "keys", "license", "podinfo"] {
         let path = home.join(folder);
         durable::create_private_dir(&path).map_err(|source| InstallError { path, source })?;
     }
-    put(&home.join("tmm.yaml"), TmmFile::new(settings, layout, replica).text().as_bytes(), Access::Public)?;
+    put(
+        &home.join("tmm.yaml"),
+        TmmFile::new(settings, layout, replica).text().as_bytes(),
+        Access::Public,
+    )?;
     for name in ["ca_root.crt", "grpc-svc.crt"] {
         let text = read(&layout.certs().join(name))?;
         put(&home.join("certs").join(name), &text, Access::Public)?;
     }
     let key = read(&layout.keys().join("grpc-svc.key"))?;
     put(&home.join("keys/grpc-svc.key"), &key, Access::Private)?;
-    put(&home.join("license/jwks.json"), jwks.as_bytes(), Access::Public)?;
+    if let Some(jwks) = jwks {
+        put(&home.join("license/jwks.json"), jwks.as_bytes(), Access::Public)?;
+    }
     for (name, text) in layout::pod_info(settings, replica.index) {
         put(&home.join("podinfo").join(name), text.as_bytes(), Access::Public)?;
     }
@@ -63,7 +69,8 @@ fn read(path: &Path) -> Result<Vec<u8>, InstallError> {
     fs::read(path).map_err(|source| InstallError { path: path.to_owned(), source })
 }
 
-fn put(path: &Path, contents: &[u8], access: Access) -> Result<(), InstallError> {
+/// Writes a file if it has other contents.
+pub(crate) fn put(path: &Path, contents: &[u8], access: Access) -> Result<(), InstallError> {
     if fs::read(path).is_ok_and(|held| held == contents) {
         return Ok(());
     }

@@ -5,7 +5,14 @@
 //! ```text
 //! <state>/
 //!   certs/  keys/          CA, grpc-svc and controller certificates; keys 0600 (operations.md §3.2)
-//!   vault/                 lease key, epoch, asset id, accepted resources (0600)
+//!   vault/                 latch, newest statement, accepted resources (0600)
+//!   cwc/config/            what the CWC's pod mounts; `spk-cwc --config <state>/cwc/config`:
+//!     cpcl-config-cm/  cpcl-key-cm/  cwc-license-certs/  cwc-lease-key/  cwc-lease-jwks/ ...
+//!   cwc/store/             its Secrets of licensing.md §7.1
+//!   cwc-license-client-certs/               an operator's client certificate for the REST API
+//!   controller/            what the Controller's pod mounts: cwc-lease-jwks/, rabbitmq-client-1-certs/
+//!   rabbitmq/              what the broker's pod mounts: rabbitmq-server-certs/
+//!   cert-gen/              CAs and keys of the licence plane (0600)
 //!   tmm-<i>/               what a pod mounts under /etc/spk; `tmm --config <state>/tmm-<i>`
 //!     tmm.yaml             ConfigMap: TmmFile
 //!     certs/ca_root.crt  certs/grpc-svc.crt     Secret certs-secret
@@ -29,8 +36,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use uuid::Uuid;
 
-use spk_controller::REPLICA_INDEX;
 use crate::settings::{NodeSettings, PortSettings, ReplicaSettings};
+use spk_controller::REPLICA_INDEX;
 
 /// Every path under `stateDir`.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -117,11 +124,63 @@ impl Layout {
         self.root.join(part_name(index))
     }
 
+    /// The directory that `spk-cwc` gets as `--config`.
+    #[must_use]
+    pub fn cwc_config(&self) -> PathBuf {
+        self.root.join("cwc/config")
+    }
+
+    /// Records of `spk-cwc`.
+    #[must_use]
+    pub fn cwc_store(&self) -> PathBuf {
+        self.root.join("cwc/store")
+    }
+
+    /// The local bus.
+    #[must_use]
+    pub fn bus(&self) -> PathBuf {
+        self.root.join("bus.sock")
+    }
+
+    /// Secrets of the Controller besides [`Layout::certs`] and [`Layout::keys`].
+    #[must_use]
+    pub fn controller_config(&self) -> PathBuf {
+        self.root.join("controller")
+    }
+
+    /// Secrets of the broker.
+    #[must_use]
+    pub fn broker_config(&self) -> PathBuf {
+        self.root.join("rabbitmq")
+    }
+
+    /// CAs and keys of the licence plane.
+    #[must_use]
+    pub fn cert_gen(&self) -> PathBuf {
+        self.root.join("cert-gen")
+    }
+
     /// Events (OPS-176).
     #[must_use]
     pub fn events(&self) -> PathBuf {
         self.root.join("events.jsonl")
     }
+}
+
+/// Name of the CWC's directory, log and pid file.
+pub const CWC: &str = "cwc";
+/// Name of the broker's directory, log and pid file.
+pub const BROKER: &str = "rabbitmq";
+/// Namespace of the CWC: the one of the seed.
+pub const CWC_NAMESPACE: &str = "default";
+
+/// UID of the Controller's pod: the same for good.
+#[must_use]
+pub fn controller_uid(node: Uuid) -> Uuid {
+    let mut bytes = *node.as_bytes();
+    // No replica's pod differs from the node in this byte.
+    bytes[13] ^= 1;
+    Uuid::from_bytes(bytes)
 }
 
 /// Name of a part's directory, log and pid file.
@@ -215,6 +274,15 @@ pub fn pod_info(settings: &NodeSettings, index: u16) -> BTreeMap<&'static str, S
         ("namespace", settings.tmm_namespace.clone()),
         ("uid", pod_uid(settings.uid, index).to_string()),
         ("annotations", format!("{REPLICA_INDEX}=\"{index}\"\n")),
+    ])
+}
+
+/// Environment of `spk-cwc`, without `PATH`.
+#[must_use]
+pub fn cwc_environment() -> BTreeMap<&'static str, String> {
+    BTreeMap::from([
+        ("POD_NAME", String::from("f5-spk-cwc-0")),
+        ("POD_NAMESPACE", CWC_NAMESPACE.to_owned()),
     ])
 }
 

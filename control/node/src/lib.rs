@@ -18,6 +18,7 @@ pub mod licence;
 pub mod logging;
 pub mod metrics;
 pub mod node;
+pub mod provision;
 pub mod settings;
 pub mod socket;
 pub mod supervisor;

@@ -4,6 +4,7 @@
 //! Source: operations.md §7.2 (own metrics begin with `spk_`), licensing.md §12.5.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -11,6 +12,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
+use spk_controller::meters::Meters;
+use spk_controller::view::LicenceView;
+use spk_serving::clock;
 
 use crate::http::Pages;
 use crate::socket::{Desk, NodeStatus};
@@ -19,14 +23,15 @@ use crate::socket::{Desk, NodeStatus};
 #[derive(Debug)]
 pub struct NodePages {
     desk: Desk,
+    meters: Meters,
     certificate_end: AtomicU64,
 }
 
 impl NodePages {
     /// Pages about what `desk` knows; the first certificate ends at `certificate_end` (Unix time).
     #[must_use]
-    pub fn new(desk: Desk, certificate_end: u64) -> Self {
-        Self { desk, certificate_end: AtomicU64::new(certificate_end) }
+    pub fn new(desk: Desk, meters: Meters, certificate_end: u64) -> Self {
+        Self { desk, meters, certificate_end: AtomicU64::new(certificate_end) }
     }
 
     /// Takes the end of renewed certificates.
@@ -42,13 +47,20 @@ impl Pages for NodePages {
         if view.generation == 0 {
             return Some(String::from("no configuration yet"));
         }
+        if let Some(licence) = view.licence.as_ref().filter(|licence| licence.withheld) {
+            return Some(format!("configuration is withheld: {}", licence.text));
+        }
         view.replicas.iter().find_map(|replica| {
             replica.not_ready.as_ref().map(|cause| format!("{}: {cause}", replica.pod))
         })
     }
 
     fn metrics(&self) -> String {
-        let registry = registry(&self.desk.status(), self.certificate_end.load(Ordering::Relaxed));
+        let end = self.certificate_end.load(Ordering::Relaxed);
+        let mut registry = registry(&self.desk.status(), end);
+        if self.desk.views.borrow().licence.is_some() {
+            self.meters.register(&mut registry);
+        }
         let mut text = String::new();
         // Writing to a String does not fail.
         let _ = encode(&mut text, &registry);
@@ -67,6 +79,42 @@ struct Condition {
     status: String,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct VerdictLabels {
+    class: String,
+    verdict: String,
+    reason: String,
+}
+
+/// The licence as the Controller holds it (licensing.md §12.5).
+fn register_licence(registry: &mut Registry, licence: &LicenceView) {
+    let gauge = |value: i64| {
+        let gauge = Gauge::<i64>::default();
+        gauge.set(value);
+        gauge
+    };
+    let verdict = Family::<VerdictLabels, Gauge>::default();
+    let LicenceView { class, verdict: word, reason, .. } = licence;
+    let labels =
+        VerdictLabels { class: class.clone(), verdict: word.clone(), reason: reason.clone() };
+    verdict.get_or_create(&labels).set(1);
+    registry.register("license_verdict", "The verdict that is held", verdict);
+    let help = "Whether the configuration is withheld";
+    registry.register("config_withheld", help, gauge(i64::from(licence.withheld)));
+    let help = "Whether the bus is connected";
+    registry.register("bus_connected", help, gauge(i64::from(licence.bus_connected)));
+    let ignored = Counter::<u64>::default();
+    ignored.inc_by(licence.latched_ignored);
+    let help = "Blocking statements that a held latch made warnings of";
+    registry.register("license_latched_ignored", help, ignored);
+    if let Some(heard) = licence.heard_at {
+        let age = Gauge::<f64, AtomicU64>::default();
+        age.set(clock::boot().saturating_sub(Duration::from_nanos(heard)).as_secs_f64());
+        let help = "Time since the last statement of the CWC that counted";
+        registry.register_with_unit("license_heartbeat_age", help, Unit::Seconds, age);
+    }
+}
+
 fn registry(status: &NodeStatus, certificate_end: u64) -> Registry {
     let view = &status.controller;
     let mut registry = Registry::with_prefix("spk");
@@ -77,9 +125,9 @@ fn registry(status: &NodeStatus, certificate_end: u64) -> Registry {
         "Revision of the newest configuration",
         generation,
     );
-    let lease = Gauge::<i64>::default();
-    lease.set(i64::from(status.lease.open));
-    registry.register("lease_wanted_open", "Whether the test authority signs leases", lease);
+    if let Some(licence) = &view.licence {
+        register_licence(&mut registry, licence);
+    }
     let certificate = Gauge::<i64>::default();
     certificate.set(signed(certificate_end));
     let help = "Unix time at which the first certificate of port 8750 ends";
@@ -88,6 +136,7 @@ fn registry(status: &NodeStatus, certificate_end: u64) -> Registry {
     let up = Family::<Replica, Gauge>::default();
     let acknowledged = Family::<Replica, Gauge>::default();
     let open = Family::<Replica, Gauge>::default();
+    let remaining = Family::<Replica, Gauge>::default();
     let restarts = Family::<Replica, Counter>::default();
     for replica in &view.replicas {
         let label = Replica { replica: u32::from(replica.index) };
@@ -96,6 +145,8 @@ fn registry(status: &NodeStatus, certificate_end: u64) -> Registry {
         acknowledged.get_or_create(&label).set(generation);
         let passes = replica.gate.as_ref().is_some_and(|gate| gate.state != "closed");
         open.get_or_create(&label).set(i64::from(passes));
+        let left = replica.gate.as_ref().map_or(0, |gate| gate.deadline_ms / 1000);
+        remaining.get_or_create(&label).set(signed(left));
     }
     for process in &status.processes {
         let Some(index) = process.index else { continue };
@@ -105,7 +156,9 @@ fn registry(status: &NodeStatus, certificate_end: u64) -> Registry {
     registry.register("tmm_connected", "Whether a TMM answers on port 8750", up);
     let help = "Revision of the configuration that a TMM runs";
     registry.register("tmm_acknowledged_generation", help, acknowledged);
-    registry.register("tmm_gate_open", "Whether a TMM's licence gate is open", open);
+    registry.register("license_gate_open", "Whether a TMM's licence gate is open", open);
+    let help = "Time until a TMM's gate closes by itself; 0 unless it is open";
+    registry.register_with_unit("license_lease_remaining", help, Unit::Seconds, remaining);
     registry.register("tmm_restarts", "Restarts of a TMM by this spk-node", restarts);
 
     let conditions = Family::<Condition, Gauge>::default();

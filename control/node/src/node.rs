@@ -10,25 +10,31 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use nix::fcntl::{Flock, FlockArg};
+use spk_bus::{Address, Link};
+use spk_controller::core::CoreSettings;
+use spk_controller::licence::LicenceWorld;
+use spk_controller::meters::Meters;
+use spk_controller::runtime::{self, Licensing, World};
+use spk_controller::view::View;
+use spk_controller::{Actuator as _, EventKind, EventObject, EventRecord, Vault, VaultError};
+use spk_entitlement::contact::MissedHeartbeats;
+use spk_serving::tls::{self, Alpn, Tls};
 use tmm_rpc::TlsFiles;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::authority::{AuthorityError, SELF_ISSUED, TestAuthority};
 use crate::certs::{self, CertError, Made};
-use spk_controller::core::CoreSettings;
-use spk_controller::runtime::{self, World};
-use spk_controller::view::View;
-use spk_controller::{Actuator as _, EventKind, EventObject, EventRecord, Vault, VaultError};
 use crate::durable;
 use crate::events::EventFile;
 use crate::files::{FileFacts, FollowError, StatusFiles};
 use crate::http::{ListenError, Pages, Site};
 use crate::install::{self, InstallError};
-use crate::layout::Layout;
+use crate::layout::{self, Layout};
 use crate::licence::SelfIssued;
 use crate::metrics::NodePages;
-use crate::settings::NodeSettings;
+use crate::provision::{self, ProvisionError};
+use crate::settings::{CwcSettings, NodeSettings};
 use crate::socket::{self, Desk};
 use crate::supervisor::{Restarts, SharedEvents, Supervisor};
 use crate::vault::FileVault;
@@ -69,6 +75,12 @@ pub enum NodeError {
     /// The lease key.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// Secrets of the licence plane.
+    #[error(transparent)]
+    Provision(#[from] ProvisionError),
+    /// No random bytes.
+    #[error("the system gives no random bytes")]
+    NoRandom,
     /// Files of a TMM.
     #[error(transparent)]
     Install(#[from] InstallError),
@@ -90,6 +102,8 @@ impl NodeError {
             Self::Certificates(error) => error.code(),
             Self::Vault(error) => error.code(),
             Self::Authority(error) => error.code(),
+            Self::Provision(error) => error.code(),
+            Self::NoRandom => "no_random",
             Self::Install(error) => error.code(),
             Self::Resources(error) => error.code(),
             Self::Listen(error) => error.code(),
@@ -111,10 +125,12 @@ pub async fn run(settings: NodeSettings, at_end: AtEnd) -> Result<(), NodeError>
     let made = certs::ensure(&layout, SystemTime::now())?;
     let vault: Arc<dyn Vault> = Arc::new(FileVault::open(&layout.vault())?);
     let authority = TestAuthority::start(&vault, random_seed)?;
-    let jwks = authority.jwks();
+    // Leases that spk-node signs itself are trusted only where no CWC signs them.
+    let jwks = settings.cwc.is_none().then(|| authority.jwks());
     for replica in &settings.replicas {
-        install::replica(&layout, &settings, replica, &jwks)?;
+        install::replica(&layout, &settings, replica, jwks.as_deref())?;
     }
+    provision::provision(&layout, &settings, SystemTime::now())?;
     let events: SharedEvents = Arc::new(Mutex::new(EventFile::new(layout.events())));
     let facts = FileFacts::open(&settings.resource_dir, Arc::clone(&vault), Arc::clone(&events))?;
     // Everything that may fail has been tried before a process is started.
@@ -122,10 +138,10 @@ pub async fn run(settings: NodeSettings, at_end: AtEnd) -> Result<(), NodeError>
     let listener = socket::bind(&layout.socket()).map_err(state_error(layout.socket()))?;
 
     report_certificates(&events, &settings, &made.new);
+    let note = settings.cwc.is_none().then_some(SELF_ISSUED);
     let catalogue = facts.views();
     let served = settings.app_namespaces.iter().chain([&settings.tmm_namespace]).cloned().collect();
-    let statuses =
-        StatusFiles::start(&settings.resource_dir, facts.views(), Some(SELF_ISSUED), served);
+    let statuses = StatusFiles::start(&settings.resource_dir, facts.views(), note, served);
     let licence = SelfIssued::new(authority, Arc::clone(&vault));
     let supervisor = Supervisor::start(&settings, &layout, &events, Arc::clone(&vault));
     let (views, view) = watch::channel(Arc::<View>::default());
@@ -143,25 +159,35 @@ pub async fn run(settings: NodeSettings, at_end: AtEnd) -> Result<(), NodeError>
         events: Arc::clone(&events),
         views: desk.views.clone(),
     };
-    let pages = Arc::new(NodePages::new(desk.clone(), made.first_end));
+    let meters = Meters::default();
+    let pages = Arc::new(NodePages::new(desk.clone(), meters.clone(), made.first_end));
     site.serve(&(Arc::clone(&pages) as Arc<dyn Pages>));
     socket::serve(listener, desk);
     tokio::spawn(Arc::clone(&licence).beat());
     tokio::spawn(renewal.run(pages, restarts));
 
+    let licensing = match &settings.cwc {
+        Some(cwc) => {
+            tokio::spawn(provision::follow(layout.clone(), Arc::clone(&settings)));
+            Licensing::Cwc(Box::new(licence_world(cwc, &settings, &layout, &events)?))
+        }
+        None => Licensing::SelfIssued(licence),
+    };
     let world = World {
         facts,
         statuses,
         actuator: supervisor,
         events,
         vault,
-        licence,
+        licence: licensing,
         tls: TlsFiles::controller(layout.root()),
+        meters,
     };
     let core = CoreSettings {
         tmm_namespace: settings.tmm_namespace.clone(),
         watched: settings.app_namespaces.iter().cloned().collect(),
         cluster_uid: settings.uid.to_string(),
+        deployment: format!("{}-f5ingress", settings.release),
     };
     let supervisor = runtime::run(core, world, views, signals.next()).await;
     tracing::info!("ending");
@@ -176,6 +202,50 @@ pub async fn run(settings: NodeSettings, at_end: AtEnd) -> Result<(), NodeError>
         () = signals.next() => tracing::warn!("second signal: TMMs that still drain are left"),
     }
     Ok(())
+}
+
+/// What the licence client gets.
+fn licence_world(
+    cwc: &CwcSettings,
+    settings: &NodeSettings,
+    layout: &Layout,
+    events: &SharedEvents,
+) -> Result<LicenceWorld, NodeError> {
+    let link = cwc.address(&layout.bus()).map(|address| match address {
+        Address::Local(path) => Link::Local { path },
+        Address::Broker { host, port } => {
+            let dir = layout.controller_config().join("rabbitmq-client-1-certs");
+            let report = certificate_report(events, &settings.tmm_namespace);
+            Link::Broker {
+                host,
+                port,
+                tls: Tls::follow(tls::TlsFiles::client(&dir), Alpn::None, report),
+            }
+        }
+    });
+    let missed = cwc.config.get("missed_heartbeats").and_then(|text| text.parse().ok());
+    let missed = missed.and_then(|count| MissedHeartbeats::new(count).ok()).unwrap_or_default();
+    Ok(LicenceWorld {
+        link,
+        trust: layout.controller_config().join("cwc-lease-jwks/jwks.json"),
+        instance: layout::controller_uid(settings.uid).to_string(),
+        missed,
+        seed: random_seed().ok_or(NodeError::NoRandom)?,
+        levels: watch::Sender::default(),
+    })
+}
+
+/// Tells of a bus certificate (OPS-322, OPS-323).
+fn certificate_report(events: &SharedEvents, namespace: &str) -> tls::Report {
+    let (events, namespace) = (Arc::clone(events), namespace.to_owned());
+    Arc::new(move |event| {
+        let kind = if event.is_warning() { EventKind::Warning } else { EventKind::Normal };
+        let object = EventObject::new("Secret", &namespace, event.object());
+        let record = EventRecord { reason: event.reason(), kind, object, text: event.to_string() };
+        if let Ok(mut events) = events.lock() {
+            events.record(record);
+        }
+    })
 }
 
 /// SIGTERM and SIGINT.
@@ -221,7 +291,7 @@ fn prepare(layout: &Layout) -> Result<Flock<File>, NodeError> {
 struct Renewal {
     settings: Arc<NodeSettings>,
     layout: Layout,
-    jwks: String,
+    jwks: Option<String>,
     events: SharedEvents,
     views: watch::Receiver<Arc<View>>,
 }
@@ -252,7 +322,7 @@ impl Renewal {
     fn renew(&self) -> Result<Made, NodeError> {
         let made = certs::renew(&self.layout, SystemTime::now())?;
         for replica in &self.settings.replicas {
-            install::replica(&self.layout, &self.settings, replica, &self.jwks)?;
+            install::replica(&self.layout, &self.settings, replica, self.jwks.as_deref())?;
         }
         Ok(made)
     }

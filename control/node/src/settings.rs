@@ -7,12 +7,16 @@
 //! ports named `1.1` to `1.99` once each.
 //! Sources: operations.md §1.6 (OPS-174, OPS-175), §4.4, §4.6, §4.8.
 
+mod cwc;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use cwc::{CwcSettings, RabbitmqSettings};
 
 /// The documented example, as `spk-node example` prints it.
 pub const EXAMPLE: &str = include_str!("settings/node.example.yaml");
@@ -38,6 +42,16 @@ pub struct NodeSettings {
     /// Address of `/metrics`; loopback. Default 127.0.0.3:9090 (OPS-175).
     #[serde(default = "default_metrics")]
     pub metrics: SocketAddr,
+    /// Name of the Helm release that this machine stands for; default `f5ingress`. Events name
+    /// Deployment `<release>-f5ingress`.
+    #[serde(default = "default_release")]
+    pub release: String,
+    /// The licence plane; without it nothing may pass but what spk-node itself signs.
+    #[serde(default)]
+    pub cwc: Option<CwcSettings>,
+    /// The broker, if spk-node runs it.
+    #[serde(default)]
+    pub rabbitmq: Option<RabbitmqSettings>,
     /// What all TMMs have in common.
     #[serde(default)]
     pub tmm: TmmSettings,
@@ -262,6 +276,15 @@ impl NodeSettings {
         let mut addresses = Addresses::default();
         addresses.take("probes", self.probes, true, &mut found);
         addresses.take("metrics", self.metrics, true, &mut found);
+        if !is_label(&self.release) {
+            found.push(FieldProblem::new("release", "is no name; use a-z, 0-9 and -"));
+        }
+        if let Some(cwc) = &self.cwc {
+            cwc.problems(&mut addresses, &mut found);
+        }
+        if let Some(broker) = &self.rabbitmq {
+            broker.problems(&self.state_dir, &mut found);
+        }
         let mut indices = BTreeSet::new();
         for (at, replica) in self.replicas.iter().enumerate() {
             let field = format!("replicas[{at}]");
@@ -422,6 +445,10 @@ fn is_port_name(name: &str) -> bool {
             && number.parse::<u8>().is_ok_and(|value| (1..=99).contains(&value))
             && number.bytes().all(|byte| byte.is_ascii_digit())
     })
+}
+
+fn default_release() -> String {
+    String::from("f5ingress")
 }
 
 const fn default_probes() -> SocketAddr {

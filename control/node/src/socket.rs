@@ -17,10 +17,10 @@ use tokio::net::UnixListener;
 use tokio::sync::watch;
 
 use crate::authority::Wanted;
-use spk_controller::view::View;
 use crate::files::catalogue::Catalogue;
 use crate::licence::{AuthorityView, SelfIssued};
 use crate::supervisor::{PartName, PartState};
+use spk_controller::view::View;
 
 /// What a person asks or orders.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]

@@ -120,7 +120,8 @@ impl Supervisor {
         };
         let wish = if halted { Wish::Halt } else { Wish::Run };
         let tmms = settings.replicas.iter().map(|replica| {
-            let name = PartName { name: layout::part_name(replica.index), index: Some(replica.index) };
+            let name =
+                PartName { name: layout::part_name(replica.index), index: Some(replica.index) };
             Part::start(name, tmm_plan(settings, layout, replica), events, wish)
         });
         let all: Vec<Target> = settings
@@ -134,9 +135,13 @@ impl Supervisor {
             })
             .collect();
         let targets = if halted { Vec::new() } else { all.clone() };
+        let others = other_plans(settings, layout).into_iter().map(|(name, plan)| {
+            let name = PartName { name: name.to_owned(), index: None };
+            Part::start(name, plan, events, Wish::Run)
+        });
         Self {
             tmms: tmms.collect(),
-            others: Vec::new(),
+            others: others.collect(),
             all,
             targets: watch::channel(targets).0,
             vault,
@@ -192,6 +197,31 @@ impl Part {
         let keeper = Keeper::new(plan, Arc::clone(events), report, asked);
         Self { name, wish, restart, state, task: tokio::spawn(keeper.run(wished)) }
     }
+}
+
+/// The parts besides TMMs that `node.yaml` asks for: those who need others first.
+fn other_plans(settings: &NodeSettings, layout: &Layout) -> Vec<(&'static str, PartPlan)> {
+    let plan = |name: &'static str, mut recipe: Recipe, object: EventObject, words| {
+        recipe.renew_trust();
+        let plan = PartPlan {
+            recipe,
+            pid_file: layout.pid(name),
+            lock: layout.lock(name),
+            log: LogFile::new(layout.part_log(name), settings.tmm.log_limit),
+            patience: OTHERS_PATIENCE,
+            object,
+            words,
+        };
+        (name, plan)
+    };
+    let object = |name| EventObject::new("Deployment", layout::CWC_NAMESPACE, name);
+    let cwc = settings.cwc.as_ref().filter(|cwc| cwc.run).map(|cwc| {
+        plan(layout::CWC, Recipe::cwc(settings, layout, cwc), object("f5-spk-cwc"), CWC)
+    });
+    let broker = settings.rabbitmq.as_ref().map(|broker| {
+        plan(layout::BROKER, Recipe::broker(layout, broker), object("rabbitmq-server"), BROKER)
+    });
+    cwc.into_iter().chain(broker).collect()
 }
 
 fn tmm_plan(settings: &NodeSettings, layout: &Layout, replica: &ReplicaSettings) -> PartPlan {
@@ -293,6 +323,32 @@ const TMM: Words = Words {
     stopped: "TmmStopped",
 };
 
+const CWC: Words = Words {
+    setting: "cwc.binary",
+    started: "CwcStarted",
+    exited: "CwcExited",
+    not_started: "CwcNotStarted",
+    adopted: "CwcAdopted",
+    settings_changed: "CwcSettingsChanged",
+    unknown: "CwcUnknown",
+    restarted: "CwcRestarted",
+    stopped: "CwcStopped",
+};
+
+const BROKER: Words = Words {
+    setting: "rabbitmq.binary",
+    started: "BrokerStarted",
+    exited: "BrokerExited",
+    not_started: "BrokerNotStarted",
+    adopted: "BrokerAdopted",
+    settings_changed: "BrokerSettingsChanged",
+    unknown: "BrokerUnknown",
+    restarted: "BrokerRestarted",
+    stopped: "BrokerStopped",
+};
+
+/// How long CWC and broker may take to end.
+const OTHERS_PATIENCE: Duration = Duration::from_secs(15);
 /// A part that did not end this long after its drain is killed.
 const KILL_AFTER: Duration = Duration::from_secs(5);
 /// Record of a stop by the licence: how many replicas ran. In a cluster the annotation of this name

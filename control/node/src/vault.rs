@@ -6,8 +6,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use spk_controller::{Vault, VaultError};
 use crate::durable::{self, Access};
+use spk_controller::{Vault, VaultError};
 
 /// Records as files of one folder.
 #[derive(Clone, Debug)]

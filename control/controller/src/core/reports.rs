@@ -23,6 +23,10 @@ pub enum News {
     Connected {
         /// Changes with every start of the process.
         boot_id: String,
+        /// Its gate.
+        gate: proto::GateReply,
+        /// The latch of a latched one, else empty.
+        latch: String,
     },
     /// It does not answer.
     Lost {
@@ -35,6 +39,10 @@ pub enum News {
     Report(proto::Report),
     /// Its gate.
     Gate(proto::GateReply),
+    /// It answered a close: its gate.
+    Closed(proto::GateReply),
+    /// It refused a renewal: it needs a new `open`.
+    RenewalRefused,
 }
 
 /// What is known of one replica.
@@ -49,22 +57,32 @@ pub struct ReplicaFacts {
     gate: Option<(proto::GateReply, Instant)>,
 }
 
-/// A member that changed its state.
+/// Something that people are told of.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct MemberChange {
-    report: MemberReport,
+pub(super) enum ReplicaChange {
+    /// A member came up or went down.
+    Member(MemberReport),
+    /// The gate opened.
+    Opened,
+    /// The gate closed.
+    Closed {
+        /// Why: a code.
+        reason: String,
+    },
 }
 
 impl ReplicaFacts {
-    /// Takes news; the members that came up or went down by it.
-    pub(super) fn take(&mut self, news: News, now: Instant) -> Vec<MemberChange> {
+    /// Takes news; what people are told of it.
+    pub(super) fn take(&mut self, news: News, now: Instant) -> Vec<ReplicaChange> {
         match news {
-            News::Connected { boot_id } => {
+            News::Connected { boot_id, gate, latch: _ } => {
                 if self.boot_id.as_ref() != Some(&boot_id) {
                     *self = Self { gate: self.gate.take(), ..Self::default() };
                 }
                 self.boot_id = Some(boot_id);
                 self.failure = None;
+                // What it is when it connects is no news.
+                self.gate = Some((gate, now));
             }
             News::Lost { cause } => {
                 self.failure = Some(cause);
@@ -88,12 +106,24 @@ impl ReplicaFacts {
                     Some(format!("configuration {} was refused: {causes}", reply.generation));
             }
             News::Report(report) => return self.take_report(report),
-            News::Gate(gate) => self.gate = Some((gate, now)),
+            News::Gate(gate) | News::Closed(gate) => return self.take_gate(gate, now),
+            News::RenewalRefused => {}
         }
         Vec::new()
     }
 
-    fn take_report(&mut self, report: proto::Report) -> Vec<MemberChange> {
+    fn take_gate(&mut self, gate: proto::GateReply, now: Instant) -> Vec<ReplicaChange> {
+        let passed = self.gate.as_ref().is_some_and(|(gate, _)| passes(gate));
+        let change = match (passed, passes(&gate)) {
+            (false, true) => Some(ReplicaChange::Opened),
+            (true, false) => Some(ReplicaChange::Closed { reason: gate.reason.clone() }),
+            (true, true) | (false, false) => None,
+        };
+        self.gate = Some((gate, now));
+        change.into_iter().collect()
+    }
+
+    fn take_report(&mut self, report: proto::Report) -> Vec<ReplicaChange> {
         self.interfaces = report
             .interfaces
             .into_iter()
@@ -119,7 +149,7 @@ impl ReplicaFacts {
                     // A member that comes up for the first time is no news.
                     && (before.is_some_and(known) || now.state == MemberState::Down)
             })
-            .map(|(_, report)| MemberChange { report: report.clone() })
+            .map(|(_, report)| ReplicaChange::Member(report.clone()))
             .collect();
         self.members = members;
         changes
@@ -195,6 +225,12 @@ impl ReplicaFacts {
         self.failure.as_deref()
     }
 
+    /// Status and reason of its condition `LicenseGate`; none while it does not answer.
+    pub(super) fn gate_condition(&self) -> Option<(&'static str, String)> {
+        let (gate, _) = self.gate.as_ref()?;
+        Some(if passes(gate) { ("True", String::new()) } else { ("False", gate.reason.clone()) })
+    }
+
     /// Its gate as of `now`; none while it does not answer.
     #[must_use]
     pub fn gate(&self, now: Instant) -> Option<GateView> {
@@ -220,21 +256,49 @@ impl ReplicaFacts {
     }
 }
 
-/// The event of a member's change, about the object whose pool it is in.
-pub(super) fn member_event(plan: &Plan, change: &MemberChange) -> Option<EventRecord> {
-    let MemberReport { pool, address, port, state, reason, .. } = &change.report;
+impl ReplicaChange {
+    /// The event of it: of a member about the object whose pool it is in, of a gate about the pod.
+    pub(super) fn event(
+        self,
+        plan: &Plan,
+        namespace: &str,
+        pod: Option<&Target>,
+    ) -> Option<EventRecord> {
+        let of_pod = |reason, kind, text| {
+            let object = EventObject::new("Pod", namespace, &pod?.pod);
+            Some(EventRecord { reason, kind, object, text })
+        };
+        match self {
+            Self::Member(report) => member_event(plan, report),
+            Self::Opened => {
+                of_pod("GateOpened", EventKind::Normal, String::from("the licence gate is open"))
+            }
+            Self::Closed { reason } => {
+                let text = format!("the licence gate is closed ({reason})");
+                of_pod("GateClosed", EventKind::Warning, text)
+            }
+        }
+    }
+}
+
+fn member_event(plan: &Plan, report: MemberReport) -> Option<EventRecord> {
+    let MemberReport { pool, address, port, state, reason, .. } = report;
     let (id, _) = plan
         .objects
         .iter()
-        .find(|(_, object)| object.members.iter().any(|member| member.pool == *pool))?;
-    let member = std::net::SocketAddr::new(*address, *port);
-    let (kind, word, text) = if *state == MemberState::Down {
+        .find(|(_, object)| object.members.iter().any(|member| member.pool == pool))?;
+    let member = std::net::SocketAddr::new(address, port);
+    let (kind, word, text) = if state == MemberState::Down {
         (EventKind::Warning, "MemberDown", format!("member {member} of {pool} is down: {reason}"))
     } else {
         (EventKind::Normal, "MemberUp", format!("member {member} of {pool} is up"))
     };
     let object = EventObject::new(id.kind.name(), &id.namespace, &id.name);
     Some(EventRecord { reason: word, kind, object, text })
+}
+
+fn passes(gate: &proto::GateReply) -> bool {
+    gate.gate() != proto::GateState::Closed
 }
 
 fn member(report: proto::MemberReport) -> Option<MemberReport> {

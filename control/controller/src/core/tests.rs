@@ -19,6 +19,7 @@ struct Rig {
     kept: Vec<Vec<u8>>,
     pushed: Vec<Arc<Plan>>,
     events: Vec<EventRecord>,
+    others: Vec<Output>,
 }
 
 impl Rig {
@@ -27,6 +28,7 @@ impl Rig {
             tmm_namespace: String::from("spk-core"),
             watched: BTreeSet::from([String::from("spk-apps")]),
             cluster_uid: String::from("2f1b6c1e-6f0e-4b52-9d0a-6d6b8f6f3a10"),
+            deployment: String::from("f5ingress-f5ingress"),
         };
         let mut rig = Self {
             core: Core::new(settings, before),
@@ -35,6 +37,7 @@ impl Rig {
             kept: Vec::new(),
             pushed: Vec::new(),
             events: Vec::new(),
+            others: Vec::new(),
         };
         let targets = (0..replicas).map(|index| Target {
             index,
@@ -96,7 +99,7 @@ impl Rig {
                     self.pushed.push(plan);
                 }
                 Output::Event(event) => self.events.push(event),
-                Output::Status(..) | Output::Pods(_) => {}
+                output => self.others.push(output),
             }
         }
     }
@@ -120,7 +123,8 @@ impl Rig {
 }
 
 fn connected(boot: &str) -> News {
-    News::Connected { boot_id: boot.to_owned() }
+    let gate = proto::GateReply::default();
+    News::Connected { boot_id: boot.to_owned(), gate, latch: String::new() }
 }
 
 fn vlan(tag: u16) -> String {
@@ -351,3 +355,5 @@ fn unknown_member_state_is_passed_over_and_known_ones_are_kept() {
     let members = facts.delivery(&target, &Plan::default()).members;
     assert!(members.iter().all(|member| member.state == MemberState::Up));
 }
+
+mod licence;

@@ -6,7 +6,7 @@ use spk_api::ObjectId;
 use spk_api::status::Status;
 
 use super::*;
-use crate::{PodStatus, VaultError};
+use crate::{LicenceStatus, PodStatus};
 
 /// Fails the first times.
 #[derive(Debug)]
@@ -42,6 +42,30 @@ impl Statuses for NoStatuses {
     fn put(&mut self, _: &ObjectId, _: Option<&Status>) {}
 
     fn put_pods(&mut self, _: &[PodStatus]) {}
+
+    fn put_licence(&mut self, _: &LicenceStatus) {}
+}
+
+struct NoTmms;
+
+impl Actuator for NoTmms {
+    fn replicas(&self) -> watch::Receiver<Vec<Target>> {
+        watch::channel(Vec::new()).1
+    }
+
+    fn is_halted(&self) -> bool {
+        false
+    }
+
+    async fn halt(&mut self) -> Result<(), VaultError> {
+        Ok(())
+    }
+
+    async fn resume(&mut self) -> Result<(), VaultError> {
+        Ok(())
+    }
+
+    async fn stop(self) {}
 }
 
 #[derive(Debug, Default)]
@@ -59,13 +83,16 @@ async fn record_that_could_not_be_stored_is_told_once_and_stored_later_in_its_ne
     let told = Arc::new(Mutex::new(Told::default()));
     let mut hands = Hands {
         statuses: NoStatuses,
+        actuator: NoTmms,
         events: Arc::clone(&told) as _,
         vault: Arc::clone(&vault) as _,
         plans: watch::channel(None).0,
-        unkept: None,
+        orders: watch::channel(GateOrder::Leave).0,
+        meters: Meters::default(),
+        unkept: BTreeMap::new(),
     };
-    hands.act(Output::Keep(b"older".to_vec())).await;
-    hands.act(Output::Keep(b"newer".to_vec())).await;
+    hands.store(MEMORY, b"older".to_vec()).await;
+    hands.store(MEMORY, b"newer".to_vec()).await;
     assert!(hands.next_try().is_some());
     hands.keep().await;
     assert_eq!(vault.load(MEMORY).unwrap(), None);

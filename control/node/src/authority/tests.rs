@@ -13,6 +13,10 @@ impl Vault for MemoryVault {
         Ok(self.0.lock().unwrap().get(name).cloned())
     }
 
+    fn remove(&self, _: &str) -> Result<(), VaultError> {
+        Ok(())
+    }
+
     fn store(&self, name: &str, record: &[u8]) -> Result<(), VaultError> {
         self.0.lock().unwrap().insert(name.to_owned(), record.to_vec());
         Ok(())

@@ -19,8 +19,8 @@ use spk_api::LoadError;
 use tokio::sync::{mpsc, watch};
 
 use super::catalogue::Catalogue;
-use spk_controller::{EventKind, EventObject, EventRecord, FactSet, Facts, Vault};
 use crate::supervisor::SharedEvents;
+use spk_controller::{EventKind, EventObject, EventRecord, FactSet, Facts, Vault};
 
 /// The facts of the resource directory.
 pub struct FileFacts {

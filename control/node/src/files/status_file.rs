@@ -20,8 +20,8 @@ use tokio::time::Instant;
 
 use super::catalogue::{Catalogue, Entry, EntryId, FileState};
 use super::follow::STATUS_SUFFIX;
-use spk_controller::{PodStatus, Statuses};
 use crate::durable::{self, Access};
+use spk_controller::{LicenceStatus, PodStatus, Statuses};
 
 /// Takes statuses and writes them beside the files.
 #[derive(Debug)]
@@ -41,6 +41,7 @@ struct News {
 struct Unread {
     statuses: BTreeMap<ObjectId, Option<Status>>,
     pods: Option<Vec<PodStatus>>,
+    licence: Option<LicenceStatus>,
 }
 
 impl News {
@@ -56,19 +57,20 @@ impl News {
 }
 
 impl StatusFiles {
-    /// Writes into `dir`, for the files of `views`. `licence` says who signs the leases; `served`
+    /// Writes into `dir`, for the files of `views`. `note` says who signs the leases if it is not the
+    /// CWC; `served`
     /// are the namespaces of TMM and applications.
     #[must_use]
     pub fn start(
         dir: &Path,
         views: watch::Receiver<Arc<Catalogue>>,
-        licence: Option<&'static str>,
+        note: Option<&'static str>,
         served: BTreeSet<String>,
     ) -> Self {
         let news = Arc::new(News::default());
         let writer = Writer {
             dir: dir.to_owned(),
-            licence,
+            licence: note.map(Shown::Note),
             served,
             catalogue: Arc::default(),
             statuses: BTreeMap::new(),
@@ -96,11 +98,15 @@ impl Statuses for StatusFiles {
     fn put_pods(&mut self, pods: &[PodStatus]) {
         self.news.tell(|unread| unread.pods = Some(pods.to_vec()));
     }
+
+    fn put_licence(&mut self, licence: &LicenceStatus) {
+        self.news.tell(|unread| unread.licence = Some(licence.clone()));
+    }
 }
 
 struct Writer {
     dir: PathBuf,
-    licence: Option<&'static str>,
+    licence: Option<Shown>,
     served: BTreeSet<String>,
     catalogue: Arc<Catalogue>,
     statuses: BTreeMap<ObjectId, Status>,
@@ -139,6 +145,9 @@ impl Writer {
         }
         if let Some(pods) = unread.pods {
             self.pods = pods;
+        }
+        if let Some(licence) = unread.licence {
+            self.licence = Some(Shown::Verdict(licence));
         }
     }
 
@@ -203,7 +212,7 @@ impl Writer {
             .map(|entry| self.object(entry, doubles.get(&(name, &entry.id)).copied()))
             .collect();
         let page = Page {
-            licence: self.licence,
+            licence: self.licence.as_ref(),
             broken: file.broken.as_ref().map(|error| format!("{error}; {STAYS}")),
             objects,
             pods: &self.pods,
@@ -238,10 +247,20 @@ impl Writer {
     }
 }
 
+/// What a status says of the licence.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Shown {
+    /// Who signs the leases.
+    Note(&'static str),
+    /// The CWC's verdict.
+    Verdict(LicenceStatus),
+}
+
 #[derive(Serialize)]
 struct Page<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    licence: Option<&'a str>,
+    licence: Option<&'a Shown>,
     #[serde(skip_serializing_if = "Option::is_none")]
     broken: Option<String>,
     objects: Vec<Object<'a>>,
@@ -287,7 +306,7 @@ mod tests {
         catalogue.take("a.yaml", "");
         let mut writer = Writer {
             dir: root.path().join("absent"),
-            licence: Some("self-issued"),
+            licence: Some(Shown::Note("self-issued")),
             served: BTreeSet::new(),
             catalogue: Arc::new(catalogue),
             statuses: BTreeMap::new(),

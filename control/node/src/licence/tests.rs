@@ -18,6 +18,10 @@ impl Vault for FailingVault {
         Ok(self.records.lock().unwrap().get(name).cloned())
     }
 
+    fn remove(&self, _: &str) -> Result<(), VaultError> {
+        Ok(())
+    }
+
     fn store(&self, name: &str, record: &[u8]) -> Result<(), VaultError> {
         if self.fails.load(Ordering::Relaxed) {
             let source = io::ErrorKind::StorageFull.into();

@@ -11,7 +11,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
 use crate::layout::{self, Layout, TmmFile};
-use crate::settings::{NodeSettings, ReplicaSettings};
+use crate::settings::{CwcSettings, NodeSettings, RabbitmqSettings, ReplicaSettings};
 
 /// How a part is started. Two starts with equal recipes run alike.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -55,6 +55,64 @@ impl Recipe {
         };
         recipe.renew_trust();
         recipe
+    }
+
+    /// The recipe of `spk-cwc`.
+    #[must_use]
+    pub fn cwc(settings: &NodeSettings, layout: &Layout, cwc: &CwcSettings) -> Self {
+        let config = layout.cwc_config();
+        let bus = cwc.address(&layout.bus()).map_or_else(String::new, |bus| bus.to_string());
+        let arguments = [
+            ("--config", config.display().to_string()),
+            ("--store", format!("file:{}", layout.cwc_store().display())),
+            ("--bus", bus),
+            ("--rest", cwc.rest.to_string()),
+            ("--probes", cwc.probes.to_string()),
+            ("--metrics", cwc.metrics.to_string()),
+            ("--instance", settings.tmm_namespace.clone()),
+            ("--resources", settings.resource_dir.display().to_string()),
+            ("--namespace", layout::CWC_NAMESPACE.to_owned()),
+        ];
+        Self {
+            program: cwc.binary.clone().unwrap_or_else(|| beside("spk-cwc")),
+            arguments: arguments
+                .into_iter()
+                .flat_map(|(name, value)| [name.to_owned(), value])
+                .collect(),
+            config,
+            environment: layout::cwc_environment()
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+            // It follows its files.
+            settings: String::new(),
+            files: Vec::new(),
+            trust: String::new(),
+        }
+    }
+
+    /// The recipe of the broker.
+    #[must_use]
+    pub fn broker(layout: &Layout, broker: &RabbitmqSettings) -> Self {
+        let certs = layout.broker_config().join("rabbitmq-server-certs");
+        let arguments = [
+            ("--state", broker.data_dir.display().to_string()),
+            ("--certs", certs.display().to_string()),
+            ("--address", broker.listen.ip().to_string()),
+            ("--port", broker.listen.port().to_string()),
+            ("--epmd-port", broker.epmd_port.to_string()),
+            ("--dist-port", broker.dist_port.to_string()),
+        ];
+        let arguments = arguments.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
+        Self {
+            program: broker.binary.clone(),
+            arguments: std::iter::once(String::from("run")).chain(arguments).collect(),
+            config: broker.data_dir.clone(),
+            environment: BTreeMap::new(),
+            settings: String::new(),
+            files: ["ca-root-cert.pem", "server-cert.pem"].map(|name| certs.join(name)).to_vec(),
+            trust: String::new(),
+        }
     }
 
     /// Takes the files that are there now.

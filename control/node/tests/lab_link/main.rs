@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use double::{Double, Told};
+use spk_controller::core::News;
+use spk_controller::link::{self, Gates, LinkContext};
+use spk_controller::{Target, Vault};
 use spk_node::authority::{TestAuthority, Wanted};
 use spk_node::certs;
-use spk_controller::core::News;
-use spk_controller::link::{self, LinkContext};
-use spk_controller::{Target, Vault};
 use spk_node::layout::Layout;
 use spk_node::licence::SelfIssued;
 use spk_node::vault::FileVault;
@@ -56,7 +56,7 @@ impl Rig {
             namespace: String::from("spk-core"),
             tls: TlsFiles::controller(layout.root()),
             plans: plan,
-            licence: Arc::clone(&licence) as _,
+            gates: Gates::SelfIssued(Arc::clone(&licence) as _),
             news: tell,
         };
         let plan = Arc::new(spk_plan::plan(&Inputs::default()));
@@ -72,7 +72,8 @@ impl Rig {
     fn connect(&mut self, address: std::net::SocketAddr) {
         let target =
             Target { index: 1, pod: String::from("f5-tmm-1"), uid: UID.to_owned(), address };
-        self.link = Some(tokio::spawn(link::keep(target, self.context.clone())));
+        let (_, statements) = mpsc::unbounded_channel();
+        self.link = Some(tokio::spawn(link::keep(target, self.context.clone(), statements)));
     }
 
     /// Delivers a plan of a higher revision than before.

@@ -328,7 +328,7 @@ fn gates_open_by_the_socket_only_and_every_status_says_self_issued() {
     assert_eq!(states(rig.ask(Request::LeaseStatus)), ["closed", "closed"]);
     assert_eq!(states(rig.ask(Request::LeaseOpen)), ["open", "open"]);
     assert_eq!(states(rig.ask(Request::LeaseClose)), ["closed", "closed"]);
-    assert_eq!(rig.try_status().unwrap().controller.licence.as_deref(), Some("self-issued"));
+    assert_eq!(rig.try_status().unwrap().controller.note.as_deref(), Some("self-issued"));
     until("the status file says so", SOON, || {
         rig.status_of("vlan.yaml")["licence"] == "self-issued"
     });
