@@ -265,7 +265,10 @@ fn main() -> ExitCode {
     match carry_out(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("spk-authority: {error:#}");
+            match error.downcast_ref::<OfficeError>() {
+                Some(refused) => eprintln!("spk-authority: {error:#} ({})", refused.code()),
+                None => eprintln!("spk-authority: {error:#}"),
+            }
             ExitCode::from(exit_code(&error))
         }
     }
