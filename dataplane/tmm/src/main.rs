@@ -90,6 +90,7 @@ tmm.yaml
   hugepages: true                   # false: ordinary pages, slower, works everywhere
   flows: 65536                      # most flows of each IP version, 64 or more
   drainSeconds: 10                  # old flows are served so long after SIGTERM
+  cache: /var/run/spk/cache         # a latched process resumes from here; default: it does not
   ports:                            # interface 1.N; kind and device:
   - {name: "1.1", kind: afXdp, device: ext0}
     # afXdp, afPacket: a kernel interface     tap: a tap to be made

@@ -16,6 +16,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 
 use crate::control::applier::Applier;
+use crate::control::cache::Cache;
 use crate::control::collector::Collector;
 use crate::control::gatekeeper::Gatekeeper;
 use crate::control::http::{self, ListenError, Pages, Topic};
@@ -153,7 +154,16 @@ async fn serve(
         .map(|(id, port, mac)| format!("{id} {} {mac}", port.kind().name()))
         .collect();
     let (applier, send, reports) = Applier::new(Arc::clone(&shared), macs);
+    let specs = applier.follow_spec();
     tokio::spawn(applier.run());
+    if let Some(folder) = settings.file.cache.clone() {
+        let cache = Cache::new(folder);
+        // Before a controller can call, so that its newer snapshot comes after this one.
+        if cache.resume(&gate, &send).await {
+            log::library("cache", "resumed with the kept latch and its configuration");
+        }
+        tokio::spawn(cache.follow(gate.follow_latch(), specs));
+    }
     let ports = plane.ports.drain(..).map(|(id, port, _)| (id, port)).collect();
     let (stop, stopped) = watch::channel(false);
     let (collector, latest) = Collector::new(

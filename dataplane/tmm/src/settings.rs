@@ -38,6 +38,10 @@ pub struct TmmFile {
     /// Seconds that old flows are served after SIGTERM.
     #[serde(default = "default_drain")]
     pub drain_seconds: u16,
+    /// Folder that outlives the process but not the pod; a latched process resumes from what it
+    /// holds (licensing.md §12.2, G15). None: it waits for a controller.
+    #[serde(default)]
+    pub cache: Option<PathBuf>,
     /// The ports.
     pub ports: Vec<PortEntry>,
 }

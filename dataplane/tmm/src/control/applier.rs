@@ -51,7 +51,9 @@ pub struct Applier {
     shared: Arc<Shared>,
     messages: mpsc::Receiver<Message>,
     reports: watch::Sender<Report>,
-    spec: Option<Box<Spec>>,
+    spec: Option<Arc<Spec>>,
+    /// The snapshot in force, for those who keep it.
+    specs: watch::Sender<Option<Arc<Spec>>>,
     facts: Facts,
     macs: HashMap<PortId, MacAddr>,
     current: Arc<Config>,
@@ -85,6 +87,7 @@ impl Applier {
             messages,
             reports,
             spec: None,
+            specs: watch::channel(None).0,
             facts: Facts::default(),
             macs,
             current,
@@ -94,6 +97,12 @@ impl Applier {
             link_since: HashMap::new(),
         };
         (applier, send, follow)
+    }
+
+    /// The snapshot in force, to follow; none before the first.
+    #[must_use]
+    pub fn follow_spec(&self) -> watch::Receiver<Option<Arc<Spec>>> {
+        self.specs.subscribe()
     }
 
     /// Serves until every sender is gone.
@@ -139,6 +148,8 @@ impl Applier {
         let report = match compiled {
             Ok((config, problems)) => {
                 log::applied(generation, problems.len());
+                let spec = Arc::from(spec);
+                self.specs.send_replace(Some(Arc::clone(&spec)));
                 self.spec = Some(spec);
                 self.problems.clone_from(&problems);
                 self.facts.retain_members_of(&config);

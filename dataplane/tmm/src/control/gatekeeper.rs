@@ -55,6 +55,7 @@ pub struct GateHandle {
     requests: mpsc::Sender<(Request, oneshot::Sender<Answer>)>,
     state: watch::Receiver<Gate>,
     ignored: watch::Receiver<u64>,
+    latches: watch::Receiver<Option<String>>,
 }
 
 /// The gatekeeper is gone: the process ends.
@@ -86,6 +87,12 @@ impl GateHandle {
         reply(&self.state.borrow())
     }
 
+    /// The statement that latched the gate, to follow; none before it.
+    #[must_use]
+    pub fn follow_latch(&self) -> watch::Receiver<Option<String>> {
+        self.latches.clone()
+    }
+
     /// How often a latched gate was asked to close.
     #[must_use]
     pub fn latched_ignored(&self) -> u64 {
@@ -108,6 +115,7 @@ pub struct Gatekeeper {
     requests: mpsc::Receiver<(Request, oneshot::Sender<Answer>)>,
     state: watch::Sender<Gate>,
     ignored: watch::Sender<u64>,
+    latches: watch::Sender<Option<String>>,
 }
 
 impl Gatekeeper {
@@ -117,7 +125,9 @@ impl Gatekeeper {
         let (ask, requests) = mpsc::channel(64);
         let (state, follow) = watch::channel(enforcer.gate().clone());
         let (ignored, count) = watch::channel(0);
-        let handle = GateHandle { requests: ask, state: follow, ignored: count };
+        let (latches, latch) = watch::channel(None);
+        let handle =
+            GateHandle { requests: ask, state: follow, ignored: count, latches: latch };
         let keeper = Self {
             enforcer,
             shared,
@@ -128,6 +138,7 @@ impl Gatekeeper {
             requests,
             state,
             ignored,
+            latches,
         };
         (keeper, handle)
     }
@@ -208,6 +219,13 @@ impl Gatekeeper {
             is_news
         });
         self.ignored.send_replace(self.enforcer.latched_ignored());
+        self.latches.send_if_modified(|held| {
+            let is_news = held.as_deref() != self.enforcer.latch();
+            if is_news {
+                *held = self.enforcer.latch().map(str::to_owned);
+            }
+            is_news
+        });
         rejected
     }
 

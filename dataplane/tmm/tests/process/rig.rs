@@ -75,6 +75,8 @@ pub struct Setup {
     pub server_names: Vec<&'static str>,
     pub has_anchor: bool,
     pub metrics_port: u16,
+    /// Whether it may keep what it resumes from, in folder `cache` beside its files.
+    pub has_cache: bool,
     pub environment: Vec<(&'static str, String)>,
 }
 
@@ -109,6 +111,7 @@ impl Setup {
             server_names: vec!["grpc-svc"],
             has_anchor: true,
             metrics_port: 9090,
+            has_cache: false,
             environment: vec![
                 ("POD_NAME", "f5-tmm-0".to_owned()),
                 ("POD_UID", POD.to_owned()),
@@ -133,10 +136,14 @@ impl Setup {
         }
         let Self { address, ports, memory, hugepages, flows, drain_seconds, metrics_port, .. } =
             self;
+        let cache = match self.has_cache {
+            true => format!("cache: {}\n", self.path("cache").display()),
+            false => String::new(),
+        };
         let yaml = format!(
             "clusterUid: c\nlisten: {address}:8750\nprobes: {address}:8081\n\
              metrics: {address}:{metrics_port}\nmemory: {memory}\nhugepages: {hugepages}\nflows: {flows}\n\
-             drainSeconds: {drain_seconds}\nports: {ports}\n"
+             drainSeconds: {drain_seconds}\n{cache}ports: {ports}\n"
         );
         file("tmm.yaml", yaml.as_bytes());
     }
@@ -165,13 +172,19 @@ impl Setup {
         self.directory.path().join(name)
     }
 
-    /// Starts it and waits until it says so.
-    pub fn start(self, namespace: Option<&Namespace>) -> Tmm {
-        self.write();
+    /// Runs a process on the files that are there, and waits until it says so.
+    fn launch(&self, namespace: Option<&Namespace>) -> Process {
         let mut process = ProcessBuilder::new("tmm", self.command(namespace))
             .spawn(self.directory.path())
             .unwrap();
         process.wait_for(Duration::from_secs(20), |log| log.contains(": 2a000001:5:")).unwrap();
+        process
+    }
+
+    /// Starts it and waits until it says so.
+    pub fn start(self, namespace: Option<&Namespace>) -> Tmm {
+        self.write();
+        let process = self.launch(namespace);
         Tmm {
             process,
             listen: SocketAddr::new(self.address, 8750),
@@ -202,6 +215,13 @@ impl Tmm {
     /// A client with a good certificate.
     pub async fn client(&self) -> Client {
         TmmClient::to(self.listen, &self.tls).await.unwrap()
+    }
+
+    /// Kills the process and starts another on the same files, as a kubelet restarts a container.
+    pub fn crash(&mut self, namespace: Option<&Namespace>) {
+        self.process.signal(nix::sys::signal::Signal::SIGKILL);
+        self.process.wait(Duration::from_secs(5)).unwrap();
+        self.process = self.setup.launch(namespace);
     }
 
     /// Opens the gate.

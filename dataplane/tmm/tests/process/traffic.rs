@@ -8,13 +8,13 @@ use crate::rig::{Client, NAMESPACE, POD, Setup, Tmm, allow, lease, nonce};
 use crate::stopped::StoppedThreads;
 use netlab::{Namespace, VlanPort, veth};
 use nix::sys::signal::Signal;
-use spk_entitlement::Occasion;
+use spk_entitlement::{Authority, Class, LeaseKey, Occasion};
 use tmm_config::Spec;
 use tmm_config::spec::{
     AllowedService, ListenerSpec, MemberSpec, Method, ObjectRef, PoolSpec, ServiceDown,
     ServiceProtocol, Snat, VlanSet, VlanSpec,
 };
-use tmm_rpc::proto::{ApplyRequest, CloseRequest, FlowsRequest, StatisticsRequest, Table};
+use tmm_rpc::proto::{ApplyRequest, CloseRequest, FlowsRequest, GateState, StatisticsRequest, Table};
 use tmm_wire::Protocol;
 
 const VIP: &str = "192.0.2.10:80";
@@ -252,6 +252,49 @@ fn nothing_passes_before_a_lease_and_after_a_close() {
         let mut client = tmm.client().await;
         identity_holds(&mut client).await;
     });
+}
+
+/// LIC-824: a production TMM that is killed passes traffic again with nobody calling it; the same
+/// for a trial stays closed, and so does one whose kept latch no trusted key signed. (The Controller
+/// that is stopped meanwhile is that of `lab_node` in `spk-node`; here there is none.)
+#[test]
+fn a_killed_process_resumes_from_its_latch_and_a_trial_does_not() {
+    let lab = Lab::build("cache");
+    lab.serve();
+    let mut setup = Lab::setup("afPacket");
+    setup.has_cache = true;
+    let mut tmm = setup.start(Some(&lab.node));
+    within(&lab, async || {
+        let mut client = apply(&tmm, 1).await;
+        assert_eq!(tmm.open(&mut client).await.rejected, "");
+    });
+    assert_eq!(lab.ask(Duration::from_secs(3)).unwrap(), "member\n");
+    tmm.crash(Some(&lab.node));
+    let before = lab.delivered();
+    assert!(lab.ask(Duration::from_millis(500)).is_err(), "a trial waits for an open lease");
+    assert_eq!(lab.delivered(), before);
+    assert!(!tmm.setup.path("cache").exists());
+
+    within(&lab, async || {
+        let mut client = apply(&tmm, 1).await;
+        let occasion = Occasion { class: Class::Production, ..allow() };
+        let latch = tmm.authority.latch(NAMESPACE, &occasion);
+        assert_eq!(lease(&mut client, latch).await.gate(), GateState::Latched);
+    });
+    assert_eq!(lab.ask(Duration::from_secs(3)).unwrap(), "member\n");
+    let kept = tmm.setup.path("cache/latch.jws");
+    crate::rig::until("the latch is kept", || kept.exists());
+    tmm.crash(Some(&lab.node));
+    assert_eq!(lab.ask(Duration::from_secs(3)).unwrap(), "member\n", "{}", tmm.log());
+
+    let foreign = LeaseKey::from_seed([9; 32]).unwrap();
+    let mut forger = Authority::new(foreign, tmm.authority.daid(), 9);
+    let occasion = Occasion { class: Class::Production, ..allow() };
+    std::fs::write(&kept, forger.latch(NAMESPACE, &occasion)).unwrap();
+    tmm.crash(Some(&lab.node));
+    let before = lab.delivered();
+    assert!(lab.ask(Duration::from_millis(500)).is_err(), "a forged latch opens nothing");
+    assert_eq!(lab.delivered(), before);
 }
 
 /// LIC-801: with every thread of the control side stopped, the packet thread drops from the
