@@ -174,3 +174,21 @@ impl Slot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+
+    /// LIC-200: numbers, names and texts are those of the reference.
+    #[test]
+    fn every_state_has_the_number_name_and_text_of_the_reference() {
+        let rows = include_str!("../tests/data/states.txt");
+        let rows: Vec<&str> = rows.lines().filter(|line| !line.starts_with('#')).collect();
+        let ours = State::ALL.map(|s| format!("{}\t{}\t{}", s.number(), s.name(), s.text()));
+        assert_eq!(rows, ours);
+        for state in State::ALL {
+            assert_eq!(State::from_number(state.number()), Some(state));
+        }
+        assert_eq!(State::from_number(19), None);
+    }
+}
