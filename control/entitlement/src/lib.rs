@@ -31,4 +31,4 @@ pub use spk_jose::{Ed25519Key as LeaseKey, Ed25519KeyError as KeyError, Jwks, Jw
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
-mod world;
+mod tests;

@@ -131,9 +131,9 @@ fn request() -> Body {
     request_with(None, &[key(1).kid()])
 }
 
-fn published(outputs: &[Output]) -> Vec<&Message> {
-    let message = |output| match output {
-        &Output::Publish(ref message) => Some(message),
+fn published<'a>(outputs: &'a [Output]) -> Vec<&'a Message> {
+    let message = |output: &'a Output| match output {
+        Output::Publish(message) => Some(message),
         _ => None,
     };
     outputs.iter().filter_map(message).collect()

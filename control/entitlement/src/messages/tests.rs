@@ -91,8 +91,8 @@ fn each_message_comes_back_as_it_was() {
     }
 }
 
-/// The properties and common members that licensing.md §10.3 and §10.4 give every message (their
-/// trace on a real broker is LIC-730).
+/// The properties and common members that licensing.md §10.3 and §10.4 give every message (a real
+/// broker's trace is taken with the bus).
 #[test]
 fn each_message_carries_the_common_properties_and_members() {
     for message in all() {

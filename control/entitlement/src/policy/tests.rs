@@ -67,15 +67,13 @@ fn a_licence_that_ends_soon_warns() {
     row(&[Reason::Expiring], [Block, Warn, Warn]);
 }
 
-/// An expired trial blocks, expired production warns (rows of LIC-604 and LIC-605; packets are
-/// watched with real processes).
+/// An expired trial blocks, expired production warns.
 #[test]
 fn an_expired_trial_blocks_and_expired_production_warns() {
     row(&[Reason::Expired], [Block, Block, Warn]);
 }
 
-/// Lost contact and an absent CWC block a trial and warn production (rows of LIC-606 to LIC-609;
-/// the Controller judges them).
+/// Lost contact and an absent CWC block a trial and warn production; the Controller judges them.
 #[test]
 fn lost_contact_blocks_a_trial_and_warns_production() {
     row(&[Reason::CommsLost, Reason::CwcAbsent], [Block, Block, Warn]);
@@ -152,8 +150,8 @@ fn a_clock_that_jumped_forward_warns_both_classes() {
     row(&[Reason::ClockJumpedForward], [Block, Warn, Warn]);
 }
 
-/// A state that cannot be stored blocks a trial and warns production (row of LIC-620; how long a
-/// trial still runs is shown with the three machines together).
+/// A state that cannot be stored blocks a trial and warns production (how long a trial still runs
+/// is shown with the three machines together).
 #[test]
 fn a_failing_store_blocks_a_trial_and_warns_production() {
     row(
@@ -184,7 +182,7 @@ fn a_switch_leaves_the_verdict_of_the_running_licence() {
 }
 
 /// A JWT or JWKS that cannot be verified again at a restart blocks a trial and warns production
-/// (row of LIC-622; that an edit alone does nothing is shown with real processes).
+/// (an edit alone is no condition).
 #[test]
 fn a_licence_that_cannot_be_verified_again_blocks_a_trial_and_warns_production() {
     let reasons: Vec<Reason> = Reason::ALL

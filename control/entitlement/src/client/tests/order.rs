@@ -101,7 +101,7 @@ fn a_message_that_came_before_has_no_effect() {
 }
 
 /// A statement counts if our trust anchor verifies it, for our namespace or all, of kind `renew`.
-/// (Messages of a forger on a real broker are LIC-733.)
+/// (A forger on a real broker is met with the bus.)
 #[test]
 fn what_does_not_verify_or_is_for_others_changes_nothing() {
     let mut rig = Rig::new();
@@ -136,7 +136,8 @@ fn what_does_not_verify_or_is_for_others_changes_nothing() {
 #[test]
 fn a_bad_latch_is_refused_and_its_statement_counts() {
     let full = production(0, Verdict::Allow, Reason::Verified);
-    let forge: [(&dyn Fn(&mut Rig) -> String, &str); 4] = [
+    type Forge<'a> = (&'a dyn Fn(&mut Rig) -> String, &'a str);
+    let forge: [Forge; 4] = [
         (&|rig| rig.authority.latch("another", &full), "lease_wrong_namespace"),
         (
             &|rig| rig.authority.latch(NAMESPACE, &says(0, Verdict::Allow, Reason::Verified)),

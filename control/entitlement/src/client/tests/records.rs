@@ -85,8 +85,8 @@ fn a_forged_stored_latch_is_ignored() {
     assert_eq!(refusals(&rig.outputs), ["lease_unknown_key"]);
 }
 
-/// A changed trust anchor is reported in every state, with its `kid`s (LIC-017 is shown with the
-/// desk).
+/// A changed trust anchor is reported in every state, with its `kid`s (what follows is shown with
+/// the desk).
 #[test]
 fn a_changed_trust_anchor_is_reported() {
     let mut rig = Rig::new();

@@ -63,7 +63,7 @@ fn every_change_of_the_verdict_carries_its_time() {
 }
 
 /// LIC-835: while the verdict is Unknown only the configuration is withheld. Waiting for the first
-/// receipt also closes gates; every other block stops everything (decision of LIC-838).
+/// receipt also closes gates; every other block stops everything.
 #[test]
 fn each_judgement_asks_for_its_actuators() {
     let judgement = |verdict, reason| Judgement { verdict, reason, class: None, since: Nanos(0) };

@@ -99,8 +99,8 @@ fn a_trial_lease_ends_with_the_trial_and_a_production_lease_does_not() {
     }
 }
 
-/// What is not activated is never signed as allowed, even if a standing said so (LIC-641 is shown
-/// with the three machines together).
+/// What is not activated is never signed as allowed, even if a standing said so (what Controllers make of it is
+/// shown with the three machines together).
 #[test]
 fn an_unactivated_standing_is_signed_as_blocked() {
     let mut wrong = standing(Class::Unactivated, Verdict::Allow, Reason::Verified);
@@ -119,8 +119,8 @@ fn an_unactivated_standing_is_signed_as_blocked() {
     }
 }
 
-/// Heartbeats from the start on, whatever the state, 60 s apart (their trace on a real broker is
-/// LIC-728).
+/// Heartbeats from the start on, whatever the state, 60 s apart (a real broker's trace is taken with
+/// the bus).
 #[test]
 fn heartbeats_begin_at_the_start_and_come_every_60_s() {
     for standing in [waiting(), trial(), production()] {
@@ -183,8 +183,7 @@ fn a_change_of_what_is_said_is_broadcast_at_once() {
     assert_eq!(kinds(&rig.give(Input::Standing(renewed), 4)), ["LicenseChanged"]);
 }
 
-/// A desk whose state cannot be stored for 180 s vouches for nothing any more (P9; LIC-518 is shown
-/// with real processes).
+/// A desk whose state cannot be stored for 180 s vouches for nothing any more (P9).
 #[test]
 fn a_desk_that_cannot_store_falls_silent_after_180_s() {
     let mut rig = Rig::new(trial());

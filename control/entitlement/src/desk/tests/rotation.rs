@@ -13,7 +13,7 @@ fn rotating() -> KeyRing {
 }
 
 /// The old key signs until the last listed Controller reported the new `kid`, then the new one does,
-/// numbers going on (LIC-017; that no gate closes is shown with real processes).
+/// numbers going on (§1.2).
 #[test]
 fn the_next_key_signs_once_every_controller_reported_it() {
     let mut rig = Rig::new(trial());
@@ -67,7 +67,7 @@ fn a_restart_does_not_rotate_by_itself() {
 }
 
 /// Where the old private key is lost the new one signs at once, and the namespaces that lack it are
-/// named (LIC-017).
+/// named (§1.2).
 #[test]
 fn a_lost_key_is_replaced_at_once_and_the_namespaces_without_it_are_named() {
     let keys = KeyRing { signing: key(2), next: None, published: key(1).jwks() };
@@ -81,7 +81,7 @@ fn a_lost_key_is_replaced_at_once_and_the_namespaces_without_it_are_named() {
 }
 
 /// A `kid` that the CWC did not publish raises the event, once for each report that brings it new;
-/// what is no `kid` is dropped (LIC-015 is shown in a cluster).
+/// what is no `kid` is dropped (§1.2).
 #[test]
 fn a_foreign_kid_raises_the_event() {
     let mut rig = Rig::new(trial());

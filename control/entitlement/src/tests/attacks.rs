@@ -121,7 +121,7 @@ proptest! {
     }
 }
 
-/// LIC-732, LIC-809: everything that was sent and delivered in an hour of a trial is replayed, in
+/// Everything that was sent and delivered in an hour of a trial is replayed, in
 /// order and in reverse, after Controller and TMM restarted without a CWC: nothing is allowed.
 #[test]
 fn an_hour_replayed_to_restarted_parts_opens_nothing() {

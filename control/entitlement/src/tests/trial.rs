@@ -129,7 +129,7 @@ fn each_condition_marked_block_blocks_a_trial_while_it_lasts() {
 }
 
 /// A killed CWC: the trial is blocked, and its gate closed, 183 s after the last heartbeat, not
-/// before (model of LIC-606 and LIC-817; packets are watched with real processes).
+/// before (G12).
 #[test]
 fn a_trial_without_cwc_ends_183_s_after_the_last_heartbeat() {
     for killed in [1, 30, 59, 61, 119] {
@@ -146,7 +146,7 @@ fn a_trial_without_cwc_ends_183_s_after_the_last_heartbeat() {
 }
 
 /// The end of a trial closes the gate by itself within a second, also where the CWC died right
-/// before it (model of LIC-604).
+/// before it.
 #[test]
 fn a_trials_end_closes_the_gate_without_cwc() {
     let mut world = world(1);
@@ -185,7 +185,7 @@ fn a_failing_store_blocks_a_trial_within_368_s_and_warns_production() {
 }
 
 /// A Controller that restarts during a trial, without CWC: Unknown closes nothing, the leases run on;
-/// Block comes after 183 s (model of LIC-624).
+/// Block comes after 183 s.
 #[test]
 fn a_controller_that_restarts_without_cwc_leaves_leases_alone_until_183_s() {
     let mut world = world(1);

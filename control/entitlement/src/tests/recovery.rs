@@ -34,7 +34,7 @@ fn a_condition_that_ends_is_followed_at_once() {
 }
 
 /// The first receipt reaches the Controller at once by the broadcast, and in 6 s by its asking where
-/// broadcasts are dropped (model of LIC-656).
+/// broadcasts are dropped.
 #[test]
 fn the_first_receipt_opens_by_broadcast_or_by_asking() {
     for class in [Class::Trial, Class::Production] {
@@ -57,8 +57,7 @@ fn the_first_receipt_opens_by_broadcast_or_by_asking() {
     }
 }
 
-/// Contact that returns is followed at the first statement; the CWC restarts without notice
-/// (models of LIC-650 and LIC-625).
+/// Contact that returns is followed at the first statement; the CWC restarts without notice.
 #[test]
 fn contact_that_returns_is_followed_at_once() {
     let mut world = activated(Class::Trial);
@@ -84,8 +83,7 @@ fn contact_that_returns_is_followed_at_once() {
     }
 }
 
-/// A trial that becomes paid: the gate is latched at once by the broadcast, without a moment closed
-/// (model of LIC-243 and LIC-651).
+/// A trial that becomes paid: the gate is latched at once by the broadcast, without a moment closed (§3.6).
 #[test]
 fn a_trial_that_becomes_paid_is_latched() {
     let mut world = activated(Class::Trial);
@@ -108,7 +106,7 @@ fn a_trial_that_becomes_paid_is_latched() {
 }
 
 /// A CWC that starts over with a new DAID (P6) blocks a trial as not activated, and its first
-/// receipt opens the running TMM again (model of LIC-808).
+/// receipt opens the running TMM again.
 #[test]
 fn a_cwc_that_starts_over_opens_running_tmms_after_its_first_receipt() {
     let mut world = activated(Class::Trial);
@@ -125,7 +123,7 @@ fn a_cwc_that_starts_over_opens_running_tmms_after_its_first_receipt() {
     assert!(world.allowed() && world.passes());
 }
 
-/// An old backup is restored (model of LIC-540 and LIC-542): the CWC learns epoch and time from the
+/// An old backup is restored (§7.5): the CWC learns epoch and time from the
 /// `last` that the Controller kept over its restart, and signs above it.
 #[test]
 fn a_restored_cwc_learns_from_a_restarted_controller() {

@@ -221,8 +221,8 @@ fn the_random_lives_reach_what_they_are_for() {
     assert!(events > 5_000, "{events} events");
 }
 
-/// LIC-818 as far as the machines decide it: CWC and broker are gone, Controller and TMM restarted:
-/// the stored latch opens the gate. (Packets are watched with real processes.)
+/// CWC and broker are gone, Controller and TMM restarted:
+/// the stored latch opens the gate (G13).
 #[test]
 fn a_stored_latch_opens_a_restarted_tmm_without_cwc() {
     let mut life = Life::new(1);
@@ -241,7 +241,7 @@ fn a_stored_latch_opens_a_restarted_tmm_without_cwc() {
     }
 }
 
-/// LIC-627 as far as the machines decide it: the latch Secret is lost, the CWC stopped, the
+/// The latch Secret is lost, the CWC stopped, the
 /// Controller restarted: a running TMM gives the latch back, and it is stored anew.
 #[test]
 fn a_lost_latch_secret_is_recovered_from_a_running_tmm() {

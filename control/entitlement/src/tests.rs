@@ -14,14 +14,18 @@ use crate::contact::MissedHeartbeats;
 use crate::desk::{self, Desk, KeyRing, Moment, Standing};
 use crate::enforcer::{self, Enforcer};
 use crate::fixture::{EPOCH, NAMESPACE, identity, key};
-use crate::messages::{Body, GateState, LicenseFacts, Message, Nonce, OrderType, TmmNonce};
-use crate::policy::{self, Conditions};
+use crate::messages::{GateState, Message, Nonce, TmmNonce};
 use crate::{Class, Gate, Jwks, Reason, Verdict};
 
 mod attacks;
+mod inputs;
+mod licence;
 mod production;
 mod recovery;
 mod trial;
+
+use inputs::{some_pause, some_reason, some_wire, wrapped};
+use licence::Licence;
 
 const TMM: &str = crate::fixture::POD;
 
@@ -40,17 +44,6 @@ pub enum Wire {
 enum End {
     Cwc,
     Controller,
-}
-
-/// The licence, as stored by the CWC.
-#[derive(Clone, Debug)]
-pub struct Licence {
-    pub class: Class,
-    pub active: bool,
-    pub conditions: Conditions,
-    /// Ends of leases, in seconds since 1970.
-    pub ends: Option<u64>,
-    pub daid: Uuid,
 }
 
 /// Everything.
@@ -87,17 +80,10 @@ pub struct World {
 impl World {
     /// All three run, nothing is activated, the wire is good.
     pub fn new(random: u64) -> Self {
-        let licence = Licence {
-            class: Class::Unactivated,
-            active: false,
-            conditions: Conditions::none(),
-            ends: None,
-            daid: Uuid::from_u128(1),
-        };
         let mut world = Self {
             now: Nanos(0),
             wire: Wire::Good,
-            licence,
+            licence: Licence::waiting(),
             epoch: 0,
             signer: 1,
             clock: 0,
@@ -145,28 +131,7 @@ impl World {
 
     /// What the licence machine says.
     pub fn standing(&self) -> Standing {
-        let Licence { class, active, conditions, ends, daid } = &self.licence;
-        let ruling = policy::ruling(*class, *active, conditions);
-        let order_type = match class {
-            Class::Unactivated | Class::Production => OrderType::Paid,
-            Class::Trial => OrderType::Eval,
-        };
-        Standing {
-            class: *class,
-            active: *active,
-            verdict: ruling.verdict,
-            reason: ruling.reason,
-            state: 12,
-            state_text: String::new(),
-            license: Some(LicenseFacts {
-                order_type,
-                expiry: None,
-                digital_asset_id: *daid,
-                jti: "jti".to_owned(),
-            }),
-            daid: *daid,
-            ends: *ends,
-        }
+        self.licence.standing()
     }
 
     /// The verdict that a Controller holds; none while it is down.
@@ -514,52 +479,4 @@ fn state_of(tmm: &Enforcer) -> GateState {
         Gate::Open { .. } => GateState::Open,
         Gate::Latched => GateState::Latched,
     }
-}
-
-/// A message to the Controller that an attacker makes of `statement`.
-pub fn wrapped(id: u128, kind: u64, statement: String) -> Message {
-    use crate::messages::{Entitlement, GetbackLater, Heartbeat, LicenseChanged, Verified};
-    let class = Class::Production;
-    let body = match kind % 6 {
-        0 => Body::Heartbeat(Heartbeat { seq: 1, statement, license: None }),
-        1 => Body::LicenseChanged(LicenseChanged { state: 12, statement }),
-        2 => {
-            let state_text = String::new();
-            Body::GetbackLater(GetbackLater { state: 7, state_text, retry_after: 5, statement })
-        }
-        3 => {
-            let license = LicenseFacts {
-                order_type: OrderType::Paid,
-                expiry: None,
-                digital_asset_id: Uuid::nil(),
-                jti: String::new(),
-            };
-            Body::Verified(Verified { license, leases: Vec::new(), statement })
-        }
-        4 => Body::EntitlementTrial(Entitlement { class, latch: None, statement }),
-        _ => {
-            let latch = Some(statement.clone());
-            Body::EntitlementPaid(Entitlement { class, latch, statement })
-        }
-    };
-    Message { id: Uuid::from_u128(id), reply_to: None, namespace: NAMESPACE.to_owned(), body }
-}
-
-/// Any reason that may stand as a condition.
-pub fn some_reason() -> impl Strategy<Value = Reason> {
-    proptest::sample::select(Reason::ALL)
-}
-
-/// Any way that the wire may be.
-pub fn some_wire() -> impl Strategy<Value = Wire> {
-    prop_oneof![
-        4 => Just(Wire::Good),
-        1 => Just(Wire::Cut),
-        2 => prop_oneof![Just(1u64), Just(20), Just(300)].prop_map(Wire::Poor),
-    ]
-}
-
-/// A pause in seconds: mostly short, some long enough for everything to end.
-pub fn some_pause() -> impl Strategy<Value = u64> {
-    prop_oneof![4 => 0..8u64, 4 => 8..200u64, 1 => 200..900u64]
 }
