@@ -8,6 +8,7 @@
 
 pub mod clock;
 pub mod http;
+pub mod https;
 pub mod log;
 pub mod probes;
 pub mod shutdown;
