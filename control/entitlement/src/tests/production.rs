@@ -84,7 +84,12 @@ impl Life {
                 self.holds = world.latch.is_some() || world.tmm_is_latched();
                 world.start_controller();
             }
-            Op::RestartTmm => world.start_tmm(),
+            Op::RestartTmm => {
+                // A Controller without trust file, and so without latch, may lose the last copy.
+                let held = world.client.as_ref().is_some_and(|client| client.latch().is_some());
+                self.holds &= held || world.latch.is_some();
+                world.start_tmm();
+            }
             Op::Condition(reason, stands) => world.condition(reason, stands),
             Op::Activate(class) => world.relicense(|licence| {
                 (licence.class, licence.active) = (class, true);
