@@ -404,7 +404,7 @@ fn serve(state: StateDir, args: Serve) -> anyhow::Result<()> {
         RoleName::Llm => {
             let url = args.upstream.context("--role llm needs --upstream")?;
             let tls = identity::client(args.upstream_ca.as_deref())?;
-            Role::Forwarder(Upstream::new(&url, tls)?)
+            Role::Forwarder(Box::new(Upstream::new(&url, tls)?))
         }
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
