@@ -125,7 +125,10 @@ impl Folder {
         let path = self.path.join(name);
         let read = |path: &Path| fs::read(path).map_err(StoreError::io("read", path));
         let record = match fs::metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // A folder that is gone, as when a disk is not mounted, says nothing about records.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.path.is_dir() => {
+                return Ok(None);
+            }
             Err(error) => return Err(StoreError::io("read", &path)(error)),
             Ok(found) if found.is_dir() => {
                 let mut record = Record::default();

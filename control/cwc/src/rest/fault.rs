@@ -79,11 +79,10 @@ pub(super) fn render(
 ) -> Response {
     let fault = match response.extensions_mut().remove::<Fault>() {
         Some(fault) => fault,
-        // The router itself answered, and filled `Allow` in (LIC-323).
+        // The router itself answers (LIC-323).
         None if response.status() == StatusCode::METHOD_NOT_ALLOWED => Fault::wrong_method(),
         None => return response,
     };
-    let allow = response.headers_mut().remove(ALLOW);
     let facts = site.front.facts();
     let (asked, refusal) = (asked(path), &fault.refusal);
     let code = status(asked, refusal, &facts);
@@ -98,12 +97,10 @@ pub(super) fn render(
         (PLAIN, plain_text(asked, refusal))
     };
     let mut built = Response::builder().status(code).header(CONTENT_TYPE, kind);
-    if code == StatusCode::METHOD_NOT_ALLOWED {
-        // In the wrong state no method would do: the list is empty (licensing.md §4.2).
-        built = match allow {
-            Some(allow) => built.header(ALLOW, allow),
-            None => built.header(ALLOW, ""),
-        };
+    if code == StatusCode::METHOD_NOT_ALLOWED && fault.status.is_none() {
+        // In the wrong state no method would do: the list is empty (licensing.md §4.2). For a wrong
+        // method the router fills it in, after this.
+        built = built.header(ALLOW, "");
     }
     let wait = match (refusal.retry_after, refusal.code) {
         // A part of a second more would still be too early.

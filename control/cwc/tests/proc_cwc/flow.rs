@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use spk_jose::{RsaKeySize, RsaSigningKey};
 
 use crate::authority;
 use crate::rig::{Rig, eventually};
@@ -136,8 +137,7 @@ fn a_key_set_that_comes_late_is_taken_within_ten_seconds() {
 /// the last good one and is told.
 #[test]
 fn keys_rotate_while_the_program_runs() {
-    use spk_jose::{RsaKeySize, RsaSigningKey};
-    let rig = Rig::new("eval");
+    let rig = Rig::new("paid");
     let _cwc = rig.start();
     let client = rig.client();
     eventually(Duration::from_secs(10), "a report", || client.state() == 7);
@@ -145,25 +145,24 @@ fn keys_rotate_while_the_program_runs() {
     rig.put("config/cpcl-key-cm/jwt.key", "{\"keys\":");
     eventually(Duration::from_secs(10), "a warning", || rig.told("LicenseWarning"));
     // The last good set still verifies.
-    let unknown = authority::foreign_key().sign(b"{}").unwrap();
-    assert!(client.post("/receipt", &unknown).body.contains("receipt_signature"));
+    assert_eq!(client.post("/receipt", &authority::receipt(&report)).status, 200);
 
     let v2 = RsaSigningKey::generate("v2", RsaKeySize::Bits2048).unwrap();
-    let receipt = v2.sign(authority::claims(&report).to_string().as_bytes()).unwrap();
-    assert!(client.post("/receipt", &receipt).body.contains("receipt_unknown_key"));
-    let both = RsaSigningKey::key_set([authority::key(), &v2]);
-    rig.put("config/cpcl-key-cm/jwt.key", &both);
-    let forged = RsaSigningKey::generate("v2", RsaKeySize::Bits2048).unwrap().sign(b"{}").unwrap();
+    let of_v2 = |order: &str| {
+        let claims = authority::license_claims(order, &json!({})).to_string();
+        v2.sign(claims.as_bytes()).unwrap()
+    };
+    let reply = client.post("/reactivate", &of_v2("ela"));
+    assert!(reply.body.contains("jwt_unknown_key"), "{reply:?}");
+    rig.put("config/cpcl-key-cm/jwt.key", &RsaSigningKey::key_set([authority::key(), &v2]));
     eventually(Duration::from_secs(10), "the new key", || {
-        client.post("/receipt", &forged).body.contains("receipt_signature")
+        client.post("/reactivate", &of_v2("ela")).status == 200
     });
+    assert_eq!(client.post("/reactivate", &authority::jwt("ela")).status, 200);
     rig.put("config/cpcl-key-cm/jwt.key", &RsaSigningKey::key_set([&v2]));
-    let old = authority::receipt(&report);
-    let foreign = authority::foreign_key().sign(b"{}").unwrap();
     eventually(Duration::from_secs(10), "the old key to go", || {
-        client.post("/receipt", &foreign).body.contains("receipt_unknown_key")
+        client.post("/reactivate", &authority::jwt("ela")).body.contains("jwt_unknown_key")
     });
-    assert!(client.post("/receipt", &old).body.contains("receipt_unknown_key"));
-    assert_eq!(client.post("/receipt", &receipt).status, 200);
+    assert_eq!(client.post("/reactivate", &of_v2("ela")).status, 200);
     assert_eq!(client.state(), 12);
 }

@@ -274,6 +274,10 @@ impl Cwc<'_> {
         }
     }
 
+    pub fn rig_client(&self) -> Client {
+        self.rig.client()
+    }
+
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

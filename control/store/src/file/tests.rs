@@ -94,6 +94,23 @@ fn a_second_opener_is_kept_out_by_the_lock() {
 }
 
 #[test]
+fn a_folder_that_is_gone_is_an_error_and_no_empty_store() {
+    let root = TempDir::new().unwrap();
+    let path = root.path().join("store");
+    let store = FileStore::open(&path).unwrap();
+    runtime().block_on(async {
+        let version = store.put("context", Record::of("context", "a")).await.unwrap();
+        fs::rename(&path, root.path().join("away")).unwrap();
+        let refused = store.read("context").await;
+        assert!(matches!(refused, Err(StoreError::Io { .. })), "{refused:?}");
+        let refused = store.replace("context", Record::of("context", "b"), &version).await;
+        assert!(matches!(refused, Err(StoreError::Io { .. })), "{refused:?}");
+        fs::rename(root.path().join("away"), &path).unwrap();
+        store.replace("context", Record::of("context", "b"), &version).await.unwrap();
+    });
+}
+
+#[test]
 fn a_store_without_space_says_so() {
     let error = StoreError::io("write", Path::new("store/context"))(io::Error::from_raw_os_error(
         rustix::io::Errno::NOSPC.raw_os_error(),
