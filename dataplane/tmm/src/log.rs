@@ -115,6 +115,8 @@ table! {
     INTERFACE_DOWN = 0x2a03_0001, Error, "Interface", true;
     /// An interface came up.
     INTERFACE_UP = 0x2a03_0002, Notice, "Interface", true;
+    /// New connections are served with another certificate.
+    CERTIFICATE = 0x2a08_0001, Info, "Certificate", false;
 }
 
 /// The row of `id`.

@@ -7,20 +7,21 @@ use std::time::Duration;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use spk_entitlement::Enforcer;
-use tmm_rpc::{MESSAGE_LIMIT, TlsError, TlsFiles, TmmServer};
+use spk_serving::probes::{self, ListenError, Topic};
+use spk_serving::shutdown::Signals;
+use spk_serving::tls::{Alpn, CertificateEvent, Tls, TlsFiles, TlsListener};
+use tmm_rpc::{MESSAGE_LIMIT, SERVER_NAME, TmmServer};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 
 use crate::control::applier::Applier;
 use crate::control::cache::Cache;
 use crate::control::collector::Collector;
 use crate::control::gatekeeper::Gatekeeper;
-use crate::control::http::{self, ListenError, Pages, Topic};
 use crate::control::lister::Lister;
+use crate::control::pages::Pages;
 use crate::control::service::Service;
 use crate::log;
 use crate::random::{RandomError, random_bytes};
@@ -35,15 +36,9 @@ pub enum RunError {
     /// The data plane cannot be started.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// A certificate or key cannot be read.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
     /// A listener cannot be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// Certificate and key do not fit, or the server ended.
-    #[error("gRPC: {0}; check certs/grpc-svc.crt, keys/grpc-svc.key and certs/ca_root.crt")]
-    Grpc(#[from] tonic::transport::Error),
     /// No random bytes.
     #[error(transparent)]
     Random(#[from] RandomError),
@@ -64,9 +59,7 @@ impl RunError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Start(error) => error.code(),
-            Self::Tls(error) => error.code(),
             Self::Listen(error) => error.code(),
-            Self::Grpc(_) => "grpc",
             Self::Random(error) => error.code(),
             Self::Runtime(_) => "control_runtime",
             Self::Thread { .. } => "packet_thread_ended",
@@ -94,26 +87,11 @@ pub fn run(settings: &Settings) -> Result<(), RunError> {
         log::setting("hugepages is false: packet buffers lie in ordinary pages, which is slower");
     }
     // What can be refused without touching a device is refused first.
-    let tls = TlsFiles::tmm(&settings.directory).load()?;
-    let (grpc, probes, metrics) = runtime.block_on(async {
-        Ok::<_, ListenError>((
-            http::listen(settings.file.listen).await?,
-            http::listen(settings.file.probes).await?,
-            if settings.file.metrics == settings.file.probes {
-                None
-            } else {
-                Some(http::listen(settings.file.metrics).await?)
-            },
-        ))
-    })?;
-    let server = Server::builder()
-        .tls_config(tls.server())?
-        .http2_keepalive_interval(Some(Duration::from_secs(10)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(10)));
+    let listeners = runtime.block_on(listen(settings))?;
     let mut plane = log::gathered(|| start::start(settings))?;
     // Not before: threads and checks of the environment start from this thread's CPUs.
     keep_to(&set);
-    let outcome = runtime.block_on(serve(settings, &mut plane, server, grpc, probes, metrics));
+    let outcome = runtime.block_on(serve(settings, &mut plane, listeners));
     plane.shared.set_life(Life::Ending);
     log::gathered(|| {
         // The last owner of a port closes it.
@@ -132,17 +110,35 @@ pub fn run(settings: &Settings) -> Result<(), RunError> {
     Ok(())
 }
 
+/// What is listened on before a device is touched.
+struct Listeners {
+    grpc: TcpListener,
+    probes: TcpListener,
+    /// None if both have one address.
+    metrics: Option<TcpListener>,
+}
+
+async fn listen(settings: &Settings) -> Result<Listeners, ListenError> {
+    let file = &settings.file;
+    Ok(Listeners {
+        grpc: probes::listen(file.listen, "listen").await?,
+        probes: probes::listen(file.probes, "probes").await?,
+        metrics: match file.metrics == file.probes {
+            true => None,
+            false => Some(probes::listen(file.metrics, "metrics").await?),
+        },
+    })
+}
+
 /// The control side, until a signal and the drain after it, or until a packet thread ends.
 async fn serve(
     settings: &Settings,
     plane: &mut DataPlane,
-    server: Server,
-    grpc: TcpListener,
-    probes: TcpListener,
-    metrics: Option<TcpListener>,
+    listeners: Listeners,
 ) -> Result<(), RunError> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = Signals::new()?;
+    let files = TlsFiles::grpc(&settings.directory, SERVER_NAME);
+    let tls = Tls::follow(files, Alpn::Http2, Arc::new(report_certificate));
     let shared = Arc::clone(&plane.shared);
     let enforcer = Enforcer::new(settings.identity.clone());
     let (keeper, gate) = Gatekeeper::new(enforcer, Arc::clone(&shared), settings.trust_anchor());
@@ -175,12 +171,16 @@ async fn serve(
         Arc::clone(&shared),
     );
     let collecting = tokio::spawn(collector.run(until(stopped.clone())));
-    let pages =
-        Arc::new(Pages { shared: Arc::clone(&shared), latest: latest.clone(), gate: gate.clone() });
-    let topic = if metrics.is_some() { Topic::Probes } else { Topic::Both };
-    tokio::spawn(http::serve(probes, topic, Arc::clone(&pages)));
-    if let Some(metrics) = metrics {
-        tokio::spawn(http::serve(metrics, Topic::Metrics, pages));
+    let pages: Arc<dyn probes::Pages> = Arc::new(Pages {
+        shared: Arc::clone(&shared),
+        latest: latest.clone(),
+        gate: gate.clone(),
+        tls: tls.clone(),
+    });
+    let topic = if listeners.metrics.is_some() { Topic::Probes } else { Topic::Both };
+    tokio::spawn(probes::serve(listeners.probes, topic, Arc::clone(&pages)));
+    if let Some(metrics) = listeners.metrics {
+        tokio::spawn(probes::serve(metrics, Topic::Metrics, pages));
     }
     let service = TmmServer::new(Service {
         identity: settings.identity.clone(),
@@ -195,11 +195,13 @@ async fn serve(
     })
     .max_decoding_message_size(MESSAGE_LIMIT)
     .max_encoding_message_size(MESSAGE_LIMIT);
-    let mut server = server;
+    let incoming = TlsListener::serve(listeners.grpc, tls)?.into_incoming();
     let serving = tokio::spawn(
-        server
+        Server::builder()
+            .http2_keepalive_interval(Some(Duration::from_secs(10)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(10)))
             .add_service(service)
-            .serve_with_incoming_shutdown(TcpListenerStream::new(grpc), until(stopped)),
+            .serve_with_incoming_shutdown(incoming, until(stopped)),
     );
     log::started(&format!(
         "version {}, {}, {} packet threads, interfaces {}",
@@ -208,30 +210,18 @@ async fn serve(
         plane.threads.len(),
         listing.join(", ")
     ));
-    let signalled = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
     let outcome = tokio::select! {
-        () = signalled => Ok(()),
+        () = signals.next() => Ok(()),
         index = thread_end(plane) => Err(RunError::Thread { index }),
     };
     if outcome.is_ok() {
         log::draining(settings.file.drain_seconds);
         shared.set_life(Life::Draining);
-        let again = async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
         tokio::select! {
             () = drain(settings.file.drain_seconds, || {
                 latest.read(|readings| readings.threads.iter().map(|thread| thread.flows).sum())
             }) => {}
-            () = again => {}
+            () = signals.next() => {}
         }
     }
     let _ = stop.send(true);
@@ -239,6 +229,13 @@ async fn serve(
     serving.abort();
     let _ = collecting.await;
     outcome
+}
+
+/// Tells in this process's own words what is no fault; `spk_serving` warns of the rest itself.
+fn report_certificate(event: CertificateEvent) {
+    if let CertificateEvent::Reloaded { certificate, .. } = event {
+        log::certificate_reloaded(&certificate.file);
+    }
 }
 
 /// Waits until no flow is left, or for the time that is set.

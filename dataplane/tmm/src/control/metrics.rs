@@ -9,6 +9,8 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use spk_serving::probes;
+use spk_serving::tls::{CertificateMetrics, Tls};
 use tmm_rpc::proto::{GateReply, GateState, Table, cell};
 
 /// What one scrape shows.
@@ -22,19 +24,18 @@ pub struct Scrape {
     pub latched_ignored: u64,
     /// Generation of the snapshot in force.
     pub generation: u64,
+    /// The identity of port 8750.
+    pub tls: Tls,
 }
 
 /// The scrape in the text form of OpenMetrics.
-///
-/// # Errors
-///
-/// A formatting error, which a string never gives.
-pub fn text(scrape: Scrape) -> Result<String, fmt::Error> {
+#[must_use]
+pub fn text(scrape: Scrape) -> String {
     let mut registry = Registry::default();
+    let own = registry.sub_registry_with_prefix("spk");
+    CertificateMetrics::register(own, vec![scrape.tls.clone()]);
     registry.register_collector(Box::new(scrape));
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &registry)?;
-    Ok(text)
+    probes::metrics_text(&registry)
 }
 
 impl Collector for Scrape {

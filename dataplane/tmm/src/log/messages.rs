@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use super::{
-    APPLIED, DRAINING, FAILED, GATE_CLOSED, GATE_OPENED, INTERFACE_DOWN, INTERFACE_UP,
+    APPLIED, CERTIFICATE, DRAINING, FAILED, GATE_CLOSED, GATE_OPENED, INTERFACE_DOWN, INTERFACE_UP,
     LEASE_REJECTED, LIBRARY, MEMBER, MessageId, REFUSED, SETTING, STARTED, STOPPED, TRUST_ANCHOR,
 };
 
@@ -50,6 +50,11 @@ pub fn member_changed(pool: &str, address: IpAddr, port: u16, up: bool, reason: 
             "Pool Member Status Change: {pool} {endpoint} is down ({reason})"
         );
     }
+}
+
+/// New connections are served with the certificate of file `name`.
+pub fn certificate_reloaded(name: &str) {
+    emit!(CERTIFICATE, file = name, "Certificate {name} reloaded");
 }
 
 /// A line of a library, without a row of its own.

@@ -2,6 +2,7 @@
 //!
 //! Needs root for namespaces; uses ordinary pages and addresses of its own.
 
+mod certificates;
 mod followers;
 mod gate;
 mod grammar;

@@ -184,6 +184,11 @@ impl Setup {
     /// Starts it and waits until it says so.
     pub fn start(self, namespace: Option<&Namespace>) -> Tmm {
         self.write();
+        self.start_written(namespace)
+    }
+
+    /// Starts it with the files that are there.
+    pub fn start_written(self, namespace: Option<&Namespace>) -> Tmm {
         let process = self.launch(namespace);
         Tmm {
             process,
