@@ -127,7 +127,7 @@ impl<S: Store> Keeper<S> {
         }
     }
 
-    /// Puts `text` in the place of whatever `name` holds: only for a start over (P6).
+    /// Puts `text` in the place of whatever `name` holds: for a start over (P6) and a mend (P2).
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use spk_license::machine::Surroundings;
-use spk_license::{Boot, Event, Machine};
+use spk_license::{Boot, Event, Machine, Stored};
 use spk_store::{Store, StoreError};
 
 use super::Shell;
@@ -76,12 +76,17 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
         }
     }
 
-    /// Makes the record of the digital asset id again if it is gone.
+    /// Makes the record of the digital asset id again if it is gone or altered: `context` says which
+    /// asset this is.
     async fn ensure_asset(&mut self) {
-        let id = self.machine.context().digital_asset_id;
-        if let (Some(id), None) = (id, self.machine.stopped())
-            && let Err(error) = self.keeper.create_once(DIGITAL_ASSET_ID, &id.to_string()).await
-        {
+        let (Some(id), None) = (self.machine.digital_asset_id(), self.machine.stopped()) else {
+            return;
+        };
+        let id = id.to_string();
+        if self.keeper.text(DIGITAL_ASSET_ID).await == Stored::Text(id.clone()) {
+            return;
+        }
+        if let Err(error) = self.keeper.replace_once(DIGITAL_ASSET_ID, &id).await {
             tracing::error!(%error, "record {DIGITAL_ASSET_ID} does not hold our id");
         }
     }

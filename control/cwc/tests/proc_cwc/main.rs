@@ -3,9 +3,13 @@
 //! Each test has a folder, an address of loopback and processes of its own.
 
 mod authority;
+mod bus;
 mod client;
 mod flow;
 mod receipts;
 mod rig;
+mod service;
 mod store;
+mod switching;
 mod transport;
+mod upstream;

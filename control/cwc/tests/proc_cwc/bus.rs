@@ -1,0 +1,168 @@
+//! The bus as a Controller sees it: answers, broadcasts, heartbeats.
+
+use std::time::Duration;
+
+use spk_bus::{Bus, BusEvent, End, Events, Link};
+use spk_entitlement::lease::{self, Kind, LeaseClaims};
+use spk_entitlement::messages::{Body, GateState, GetEntitlementRequest, Message, Nonce, TmmNonce};
+use spk_entitlement::{Class, Jwks, Verdict};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::authority;
+use crate::rig::{Rig, eventually};
+
+/// A Controller's end of the bus.
+struct Controller {
+    namespace: &'static str,
+    bus: Bus,
+    events: Events,
+}
+
+impl Controller {
+    fn new(rig: &Rig, namespace: &'static str) -> Self {
+        let end = End::Controller { namespace: namespace.to_owned() };
+        let (bus, events) = Bus::open(end, Link::Local { path: rig.path("bus.sock") });
+        Self { namespace, bus, events }
+    }
+
+    /// Asks for the entitlement; gives the id of the request.
+    fn ask(&self) -> Uuid {
+        let id = Uuid::new_v4();
+        let tmm = TmmNonce {
+            pod: "pod-uid".to_owned(),
+            name: "f5-tmm-0".to_owned(),
+            nonce: Nonce([5; 16]),
+            gate: GateState::Closed,
+        };
+        let body = Body::GetEntitlementRequest(GetEntitlementRequest {
+            instance: "instance-uid".to_owned(),
+            version: "0.1.0".to_owned(),
+            attempt: 1,
+            last: None,
+            tmms: vec![tmm],
+            trust: Vec::new(),
+        });
+        let message = Message { id, reply_to: None, namespace: self.namespace.to_owned(), body };
+        drop(self.bus.publish(message.seal(authority::wall())));
+        id
+    }
+
+    /// The next message that `wanted` takes.
+    async fn next(&mut self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
+        let waiting = async {
+            loop {
+                match self.events.next().await.expect("the end is open") {
+                    BusEvent::Message(delivery) => {
+                        let message = delivery.message().clone();
+                        delivery.ack();
+                        if wanted(&message) {
+                            return message;
+                        }
+                    }
+                    BusEvent::Up | BusEvent::Down { .. } => {}
+                }
+            }
+        };
+        timeout(Duration::from_secs(10), waiting).await.unwrap_or_else(|_| panic!("no {what}"))
+    }
+}
+
+fn claims(rig: &Rig, token: &str) -> LeaseClaims {
+    let set = std::fs::read_to_string(rig.path("config/cwc-lease-jwks/jwks.json")).unwrap();
+    lease::verify(token, &Jwks::parse(&set).unwrap()).unwrap().claims
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+/// LIC-217, what Controllers see of the first activation: `GetbackLater` before, the broadcast at
+/// the receipt, then leases, class and the latch of a production licence.
+#[test]
+fn a_controller_hears_of_the_activation_and_gets_leases_and_latch() {
+    let rig = Rig::new("paid");
+    let _cwc = rig.start();
+    eventually(Duration::from_secs(10), "a report", || rig.client().state() == 7);
+    runtime().block_on(async {
+        let mut controller = Controller::new(&rig, "spk-1");
+        let id = controller.ask();
+        let later = controller
+            .next("GetbackLater", |message| matches!(message.body, Body::GetbackLater(_)))
+            .await;
+        assert_eq!(later.reply_to, Some(id));
+        let statement = claims(&rig, later.body.statement().unwrap());
+        assert_eq!(statement.verdict, Verdict::Block);
+        assert_eq!(statement.reason, "not_activated");
+        assert_eq!(statement.class, Class::Unactivated);
+
+        let report = rig.client().report();
+        assert_eq!(rig.client().post("/receipt", &authority::receipt(&report)).status, 200);
+        let changed = controller
+            .next("LicenseChanged", |message| match &message.body {
+                Body::LicenseChanged(body) => body.state == 12,
+                _ => false,
+            })
+            .await;
+        let statement = claims(&rig, changed.body.statement().unwrap());
+        assert_eq!(statement.verdict, Verdict::Allow);
+        assert_eq!(statement.class, Class::Production);
+
+        let id = controller.ask();
+        let verified = controller
+            .next("Verified", |message| {
+                matches!(message.body, Body::Verified(_)) && message.reply_to == Some(id)
+            })
+            .await;
+        let Body::Verified(verified) = verified.body else { unreachable!() };
+        assert_eq!(verified.leases.len(), 1);
+        let open = claims(&rig, &verified.leases[0].lease);
+        assert_eq!((open.kind, open.pod.as_deref()), (Kind::Open, Some("pod-uid")));
+        let asset = rig.record("digitalassetid");
+        assert_eq!(open.daid.to_string(), asset);
+        let paid = controller
+            .next("Entitlement Paid", |message| matches!(message.body, Body::EntitlementPaid(_)))
+            .await;
+        let Body::EntitlementPaid(paid) = paid.body else { unreachable!() };
+        let latch = claims(&rig, &paid.latch.unwrap());
+        assert_eq!((latch.kind, latch.sub.as_str()), (Kind::Latch, "spk-1"));
+    });
+    let license = rig.client().json("/v1/license");
+    assert_eq!(license["controllers"][0]["namespace"], "spk-1");
+    assert_eq!(license["controllers"][0]["tmms"][0]["name"], "f5-tmm-0");
+}
+
+/// LIC-737: the seed's two log lines, in klog form, and a heartbeat behind them.
+#[test]
+fn heartbeats_are_logged_as_the_seed_shows() {
+    let rig = Rig::new("eval");
+    let _cwc = rig.start();
+    runtime().block_on(async {
+        let mut controller = Controller::new(&rig, "spk-1");
+        controller.ask();
+        controller.next("an answer", |_| true).await;
+    });
+    for text in ["====> Published heartbeat message", "DEBUG: exchange name = CWC-SPK"] {
+        eventually(Duration::from_secs(10), text, || {
+            rig.log().lines().any(|line| is_klog(line, text))
+        });
+    }
+}
+
+/// `I1123 14:20:34.106219       1 cm20.go:105] text`.
+fn is_klog(line: &str, text: &str) -> bool {
+    let Some((head, rest)) = line.split_once("] ") else { return false };
+    let parts: Vec<&str> = head.split_ascii_whitespace().collect();
+    let digits = |text: &str, count: usize| {
+        text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let [date, time, pid, place] = parts.as_slice() else { return false };
+    let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    rest == text
+        && date.strip_prefix('I').is_some_and(|date| digits(date, 4))
+        && shape == "00:00:00.000000"
+        && digits(pid, pid.len())
+        && place
+            .split_once(':')
+            .is_some_and(|(file, line)| file.ends_with(".rs") && digits(line, line.len()))
+}
