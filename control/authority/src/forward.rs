@@ -104,7 +104,7 @@ impl Upstream {
             let body = Limited::new(body, ANSWER_LIMIT).collect().await;
             Ok((head, body.map_err(|error| error.to_string())?.to_bytes()))
         };
-        let unreachable = |status, detail| Problem { status, code: "upstream_unreachable", detail };
+        let unreachable = |status, detail| Problem::new(status, "upstream_unreachable", detail);
         let (head, body) = match timeout(TIMEOUT, exchange).await {
             Err(_) => {
                 let detail = format!("the upstream did not answer within {} s", TIMEOUT.as_secs());

@@ -49,7 +49,7 @@ use crate::state::StateDir;
 ///
 ///   spk-authority --state authority jwks > jwt.key
 ///
-///   spk-authority --state authority issue --type paid --cat "$CAT" --days 365 -o license.jwt
+///   spk-authority --state authority issue --type paid --cat @cat.txt --days 365 -o license.jwt
 ///
 /// Then, once a month for a cluster without a way out (its /report, this, its /receipt):
 ///
@@ -174,8 +174,9 @@ struct Issue {
     /// What was ordered: eval and freemium are trials, paid and ela are production.
     #[arg(long = "type", value_name = "TYPE", value_parser = ["eval", "freemium", "paid", "ela"])]
     order_type: String,
-    /// The customer association token: names the customer's subscription.
-    #[arg(long, value_name = "TEXT")]
+    /// The customer association token: names the customer's subscription. @FILE reads it from a
+    /// file, so that it does not stand in the list of processes.
+    #[arg(long, value_name = "TEXT|@FILE")]
     cat: String,
     /// Claim f5_order_subtype, for some paid orders.
     #[arg(long, value_name = "TEXT")]
@@ -339,7 +340,14 @@ fn issue(state: &StateDir, args: Issue, now: Timestamp) -> anyhow::Result<()> {
         EndArgs { after: Some(time), .. } => End::After(time),
         EndArgs { days: None, until: None, after: None } => End::Open,
     };
-    let order = Order { order_type, subtype: args.subtype, cat: args.cat, end };
+    let cat = match args.cat.strip_prefix('@') {
+        None => args.cat,
+        Some(path) => std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {path}"))?
+            .trim()
+            .to_owned(),
+    };
+    let order = Order { order_type, subtype: args.subtype, cat, end };
     let token = office::issue(state, &order, args.kid.as_deref(), now)?;
     if let Some(ends) = order.end.seconds(now)? {
         let ends = spk_license::calendar::instant(ends);

@@ -19,9 +19,16 @@ pub struct Problem {
     pub code: &'static str,
     /// For people. Holds no token.
     pub detail: String,
+    /// With 405: what is allowed.
+    pub allow: Option<&'static str>,
 }
 
 impl Problem {
+    /// A refusal.
+    pub const fn new(status: StatusCode, code: &'static str, detail: String) -> Self {
+        Self { status, code, detail, allow: None }
+    }
+
     /// The response.
     pub fn response(&self) -> Response<Full<Bytes>> {
         let body = json!({
@@ -32,12 +39,11 @@ impl Problem {
             "code": self.code,
         });
         let mut response = respond(self.status, "application/problem+json", body.to_string());
-        let header = match self.status {
-            StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, HeaderValue::from_static("5"))),
-            StatusCode::METHOD_NOT_ALLOWED => Some((ALLOW, HeaderValue::from_static("GET, POST"))),
-            _ => None,
-        };
-        response.headers_mut().extend(header);
+        let headers = response.headers_mut();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        headers.extend(self.allow.map(|methods| (ALLOW, HeaderValue::from_static(methods))));
         response
     }
 }
@@ -64,7 +70,7 @@ impl From<RequestError> for Problem {
             RequestError::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             RequestError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         };
-        Self { status, code: error.code(), detail: error.to_string() }
+        Self::new(status, error.code(), error.to_string())
     }
 }
 
@@ -78,6 +84,6 @@ impl From<OfficeError> for Problem {
             OfficeError::Rejected(rejection) if rejection.is_conflict() => StatusCode::CONFLICT,
             OfficeError::Rejected(_) | OfficeError::Order(_) => StatusCode::UNPROCESSABLE_ENTITY,
         };
-        Self { status, code: error.code(), detail: error.to_string() }
+        Self::new(status, error.code(), error.to_string())
     }
 }

@@ -117,21 +117,23 @@ async fn handle(
     let answered = match (head.uri.path(), &head.method) {
         (TELEMETRY_PATH, &Method::POST) => telemetry(role, head.headers, body).await,
         (KEY_SET_PATH, &Method::GET) => key_set(role).await,
-        (TELEMETRY_PATH | KEY_SET_PATH, method) => Err(Problem {
-            status: StatusCode::METHOD_NOT_ALLOWED,
-            code: "method_not_allowed",
-            detail: format!("{method} is not for this path"),
-        }),
-        (path, _) => Err(Problem {
-            status: StatusCode::NOT_FOUND,
-            code: "not_found",
-            detail: format!("{path} is not served; reports go to {TELEMETRY_PATH}"),
-        }),
+        (TELEMETRY_PATH, method) => Err(not_allowed(method, "POST")),
+        (KEY_SET_PATH, method) => Err(not_allowed(method, "GET")),
+        (path, _) => {
+            let detail = format!("{path} is not served; reports go to {TELEMETRY_PATH}");
+            Err(Problem::new(StatusCode::NOT_FOUND, "not_found", detail))
+        }
     };
     Ok(answered.unwrap_or_else(|problem| {
         tracing::warn!(code = problem.code, detail = %problem.detail, "request refused");
         problem.response()
     }))
+}
+
+fn not_allowed(method: &Method, allowed: &'static str) -> Problem {
+    let detail = format!("{method} is not for this path");
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+    Problem { allow: Some(allowed), ..problem }
 }
 
 async fn telemetry(
@@ -178,10 +180,9 @@ async fn key_set(role: Arc<Role>) -> Result<Response<Full<Bytes>>, Problem> {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Problem {
-        status: StatusCode::SERVICE_UNAVAILABLE,
-        code: "store_unavailable",
-        detail: "the program is ending".to_owned(),
+    tokio::task::spawn_blocking(work).await.map_err(|_| {
+        let detail = "the program is ending".to_owned();
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail)
     })
 }
 
@@ -190,11 +191,10 @@ async fn read(body: Incoming) -> Result<Bytes, Problem> {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(RequestError::TooLarge.into()),
         Ok(Err(_)) => Err(RequestError::Body.into()),
-        Err(_) => Err(Problem {
-            status: StatusCode::REQUEST_TIMEOUT,
-            code: "body_late",
-            detail: format!("the body did not come within {} s", BODY_TIME.as_secs()),
-        }),
+        Err(_) => {
+            let detail = format!("the body did not come within {} s", BODY_TIME.as_secs());
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_late", detail))
+        }
     }
 }
 

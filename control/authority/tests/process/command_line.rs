@@ -143,10 +143,13 @@ fn files_with_keys_and_tokens_are_for_their_owner_only() {
     let authority = Authority::new();
     let out = authority.state().join("license.jwt");
     let name = out.to_str().unwrap();
-    let printed = authority.ok(&["issue", "--type", "eval", "--cat", "C", "-o", name], "");
+    let cat = authority.state().join("cat.txt");
+    std::fs::write(&cat, "A CAT\n").unwrap();
+    let cat = format!("@{}", cat.display());
+    let printed = authority.ok(&["issue", "--type", "eval", "--cat", &cat, "-o", name], "");
     assert_eq!(printed, "");
     let jwt = std::fs::read_to_string(&out).unwrap();
-    verify(&authority, jwt.trim());
+    assert_eq!(verify(&authority, jwt.trim())["sub"], "A CAT");
     let receipt = authority.state().join("receipt");
     let report = authority.state().join("report.json");
     std::fs::write(&report, Cluster::new(1).report(jwt.trim())).unwrap();

@@ -152,6 +152,7 @@ fn speaks_the_protocol(authority: &Authority, address: SocketAddr) {
 
     for method in ["GET", "PUT", "DELETE"] {
         let request = Request { method: method.to_owned(), ..good.clone() };
+        assert!(request.send(address).head.contains("allow: post\r"), "{method}");
         refused(request, 405, "method_not_allowed");
     }
     refused(Request { path: format!("{TELEMETRY_PATH}/"), ..good.clone() }, 404, "not_found");
