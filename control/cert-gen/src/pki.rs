@@ -208,6 +208,28 @@ impl Authority {
 }
 
 impl Leaf {
+    /// The server of port 8750 (operations.md §3.3).
+    #[must_use]
+    pub fn grpc_server() -> Self {
+        Self {
+            common_name: String::from("f5net.com"),
+            names: ["grpc-svc", "otel-collector", "f5-csrc-grpc-svc"].map(str::to_owned).into(),
+            server: true,
+            ..Self::default()
+        }
+    }
+
+    /// A client of port 8750 (operations.md §3.3).
+    #[must_use]
+    pub fn grpc_client() -> Self {
+        Self {
+            common_name: String::from("f5net.com"),
+            email: Some(String::from("clientcert@f5net.com")),
+            client: true,
+            ..Self::default()
+        }
+    }
+
     fn params(&self) -> Result<CertificateParams, rcgen::Error> {
         let mut params = CertificateParams::default();
         params.distinguished_name = subject(&self.common_name, self.organization.as_deref());

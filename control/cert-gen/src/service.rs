@@ -51,16 +51,9 @@ pub(crate) fn holders(order: &Order, clients: u16) -> Vec<Holder> {
             client,
         ),
         Service::Grpc => {
-            let server = Leaf {
-                names: with(&["grpc-svc", "otel-collector", "f5-csrc-grpc-svc"]),
-                server: true,
-                ..leaf("f5net.com", None)
-            };
-            let client = Leaf {
-                email: Some(String::from("clientcert@f5net.com")),
-                client: true,
-                ..leaf("f5net.com", None)
-            };
+            let mut server = Leaf::grpc_server();
+            server.names.extend(order.names.iter().cloned());
+            let client = Leaf::grpc_client();
             (
                 vec![
                     holder("server", "server", &server),

@@ -119,6 +119,9 @@ pub fn metrics_text(registry: &Registry) -> String {
     text
 }
 
+/// An answer.
+type Page = Response<Full<Bytes>>;
+
 fn limits() -> Limits {
     Limits { header: HEADER_LIMIT, connections: CONNECTIONS, ending: Duration::ZERO }
 }
@@ -128,16 +131,16 @@ fn answers(
     pages: Arc<dyn Pages>,
 ) -> impl Service<
     Request<Incoming>,
-    Response = Response<Full<Bytes>>,
+    Response = Page,
     Error = Infallible,
-    Future = Ready<Result<Response<Full<Bytes>>, Infallible>>,
+    Future = Ready<Result<Page, Infallible>>,
 > + Send {
     service_fn(move |request: Request<Incoming>| {
         ready(Ok(answer(topic, request.method(), request.uri().path(), pages.as_ref())))
     })
 }
 
-fn answer(topic: Topic, method: &Method, path: &str, pages: &dyn Pages) -> Response<Full<Bytes>> {
+fn answer(topic: Topic, method: &Method, path: &str, pages: &dyn Pages) -> Page {
     if method != Method::GET && method != Method::HEAD {
         return page(StatusCode::METHOD_NOT_ALLOWED, PLAIN, String::from("GET only\n"));
     }
@@ -155,14 +158,14 @@ fn answer(topic: Topic, method: &Method, path: &str, pages: &dyn Pages) -> Respo
     }
 }
 
-fn verdict(problem: Option<String>) -> Response<Full<Bytes>> {
+fn verdict(problem: Option<String>) -> Page {
     match problem {
         None => page(StatusCode::OK, PLAIN, String::from("ok\n")),
         Some(cause) => page(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{cause}\n")),
     }
 }
 
-fn page(status: StatusCode, kind: &'static str, text: String) -> Response<Full<Bytes>> {
+fn page(status: StatusCode, kind: &'static str, text: String) -> Page {
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
