@@ -1,5 +1,10 @@
 //! Production that was activated once is never blocked (LIC-640).
 
+use std::cell::Cell;
+
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
 use super::*;
 
 #[derive(Clone, Debug)]
@@ -159,24 +164,23 @@ impl Life {
     }
 }
 
-/// How many random lives the test runs. One of 160 steps is some 1,300 events of the Controller with
-/// its timers and messages: a build with optimisations runs a million and more, a plain one as many
-/// as 10 s allow.
+/// How many random lives the test runs, and how many events of the Controller that is at least: a
+/// million where the build is optimised, what 10 s allow where it is not.
 const LIVES: u32 = if cfg!(debug_assertions) { 40 } else { 2500 };
+const EVENTS: u64 = if cfg!(debug_assertions) { 10_000 } else { 1_000_000 };
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: LIVES, ..ProptestConfig::default() })]
-
-    /// LIC-640: from the moment a Controller received the latch no sequence of events makes it block,
-    /// while its Secret or a latched TMM is there to start from: block statements, conditions of
-    /// every kind, lost state (P6), lost keys (P7), a lost trust file, a clock set back, loss, delay,
-    /// replay, forgery and restarts of all parts among them. And its gate never closes but with its
-    /// process, and opens again without CWC and broker.
-    #[test]
-    fn production_is_never_blocked(
-        random in any::<u64>(),
-        ops in proptest::collection::vec(op(), 1..160),
-    ) {
+/// LIC-640: from the moment a Controller received the latch no sequence of events makes it block,
+/// while its Secret or a latched TMM is there to start from: block statements, conditions of every
+/// kind, lost state (P6), lost keys (P7), a lost trust file, a clock set back, loss, delay, replay,
+/// forgery and restarts of all parts among them. And its gate never closes but with its process, and
+/// opens again without CWC and broker.
+#[test]
+fn production_is_never_blocked() {
+    let config = ProptestConfig { cases: LIVES, ..ProptestConfig::default() };
+    let mut runner = TestRunner::new(config);
+    let events = Cell::new(0);
+    let lives = (any::<u64>(), proptest::collection::vec(op(), 1..160));
+    let outcome = runner.run(&lives, |(random, ops)| {
         let mut life = Life::new(random);
         for op in ops {
             let latched = life.world.tmm_is_latched() && !matches!(op, Op::RestartTmm);
@@ -192,16 +196,17 @@ proptest! {
             life.world.run(6);
             prop_assert!(life.world.passes(), "traffic returns from the stored latch");
         }
-    }
+        events.set(events.get() + life.world.events);
+        Ok(())
+    });
+    outcome.unwrap();
+    assert!(events.get() >= EVENTS, "{} events", events.get());
 }
 
 /// The lives above bring what they shall: blocks are signed and heard, keys and trust files lost,
 /// warnings raised; and how many events that is.
 #[test]
 fn the_random_lives_reach_what_they_are_for() {
-    use proptest::strategy::ValueTree;
-    use proptest::test_runner::TestRunner;
-
     let mut runner = TestRunner::deterministic();
     let ops = proptest::collection::vec(op(), 160);
     let (mut events, mut ignored, mut warned, mut lost_keys, mut boots) = (0, 0, 0, 0, 0);
