@@ -113,6 +113,8 @@ struct Shell<S, U> {
     failing_since: Option<Duration>,
     /// What machine and desk were last told.
     told_works: bool,
+    /// When the machine's next timer is due (boot time).
+    timer_at: Duration,
     /// Timers wait until then after a store that failed (boot time).
     deferred_until: Duration,
     /// Whether the last projections were written.
@@ -182,6 +184,7 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
             uploads: BTreeMap::new(),
             failing_since: None,
             told_works: true,
+            timer_at: Duration::ZERO,
             deferred_until: Duration::ZERO,
             projected: false,
             learnt: VecDeque::new(),
@@ -192,6 +195,13 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
 
     /// Feeds `event`, and what it leads to at once; gives the answer.
     async fn feed(&mut self, event: Event) -> Result<Answer, Refusal> {
+        let answer = self.steps(event).await;
+        let now = now();
+        self.timer_at = now.boot + self.machine.poll_timeout(now);
+        answer
+    }
+
+    async fn steps(&mut self, event: Event) -> Result<Answer, Refusal> {
         let mut event = event;
         loop {
             let Step { next, storing, answer, outputs, then, instead } =
@@ -275,8 +285,7 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
 
     /// How long until the next timer.
     fn due(&self, now: Now) -> Duration {
-        let machine = self.machine.poll_timeout(now);
-        let machine = machine.max(self.deferred_until.saturating_sub(now.boot));
+        let machine = self.timer_at.max(self.deferred_until).saturating_sub(now.boot);
         let desk = self.desk.as_ref().and_then(Desk::poll_timeout);
         let desk = desk.map(|at| Duration::from_nanos(at.0).saturating_sub(now.boot));
         // Once a second at the latest the views get fresh lists of Controllers.
@@ -284,8 +293,7 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
     }
 
     async fn timers(&mut self) {
-        let now = now();
-        if self.machine.poll_timeout(now).is_zero() && self.deferred_until <= now.boot {
+        if self.timer_at.max(self.deferred_until) <= now().boot {
             drop(self.feed(Event::Timer).await);
         }
         self.desk_timers().await;

@@ -193,16 +193,21 @@ async fn serve_pages(setup: &Setup, pages: &Arc<dyn Pages>, tls: &Tls) -> anyhow
     Ok(())
 }
 
-/// Serves the REST API once its certificates are there (LIC-304).
+/// Serves the REST API once the state was read and its certificates are there (LIC-304).
 async fn serve_rest(
     address: SocketAddr,
     tls: Tls,
-    front: Front,
+    mut front: Front,
     token: String,
     log: log::LogControl,
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut stop = std::pin::pin!(async move { drop(stopped.wait_for(|stopped| *stopped).await) });
+    // Before the state was read there is nothing to show; the loop may also end without it.
+    tokio::select! {
+        shown = front.shown.changed() => if shown.is_err() { return },
+        () = &mut stop => return,
+    }
     let listener = loop {
         let opened = tokio::select! {
             opened = TlsListener::open(address, tls.clone()) => opened,

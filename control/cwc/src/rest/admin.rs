@@ -56,7 +56,7 @@ pub(super) async fn log(State(site): State<Shared>, body: Body) -> Result<Respon
                 BTreeMap::from([(component.to_owned(), level.as_str().to_ascii_lowercase())]);
             site.front.ask(Wish::LogLevels(levels)).await?;
         }
-        _ => return Err(Fault::bad_request("component is spk-cwc, f5ingress or f5-tmm.")),
+        _ => return Err(Fault::bad_request("component is spk-cwc, f5ingress or tmm.")),
     }
     tracing::info!(component = wanted.component, %level, "log level set");
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -65,4 +65,4 @@ pub(super) async fn log(State(site): State<Shared>, body: Body) -> Result<Respon
 /// This program.
 const OWN: &str = "spk-cwc";
 /// Who gets its level in statements.
-const OTHERS: [&str; 2] = ["f5ingress", "f5-tmm"];
+const OTHERS: [&str; 2] = ["f5ingress", "tmm"];

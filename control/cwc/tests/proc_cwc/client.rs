@@ -9,6 +9,8 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::Value;
 
+use crate::schema;
+
 /// A client with one certificate.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -56,7 +58,9 @@ impl Client {
         stream.write_all(text.as_bytes())?;
         // A server that refuses the head need not read the body.
         let _ = stream.write_all(body).and_then(|()| stream.flush());
-        read_reply(&mut stream)
+        let reply = read_reply(&mut stream)?;
+        schema::check(method, path, &reply);
+        Ok(reply)
     }
 
     pub fn get(&self, path: &str) -> Reply {

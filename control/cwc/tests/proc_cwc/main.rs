@@ -8,6 +8,7 @@ mod client;
 mod flow;
 mod receipts;
 mod rig;
+mod schema;
 mod service;
 mod store;
 mod switching;

@@ -317,3 +317,43 @@ fn a_killed_cwc_answers_with_its_old_state_within_three_seconds() {
     println!("F12: slowest of 5 starts {slowest:?}, spk-cwc {}", env!("CARGO_PKG_VERSION"));
     assert!(slowest <= Duration::from_secs(3), "{slowest:?}");
 }
+
+/// A start of the program whose store is a file system of `size` bytes of its own.
+fn spawn_on_small_disk<'a>(rig: &'a Rig, size: &str) -> crate::rig::Cwc<'a> {
+    fs::create_dir_all(rig.path("store")).unwrap();
+    let mount = format!(
+        "mount -t tmpfs -o size={size},mode=0700 none '{}' && exec \"$0\" \"$@\"",
+        rig.path("store").display()
+    );
+    let mut command = std::process::Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount])
+        .arg(env!("CARGO_BIN_EXE_spk-cwc"));
+    rig.spawn_by(command)
+}
+
+/// LIC-530, LIC-512: a full disk is said to be one, changes nothing, and is got over.
+#[test]
+fn a_full_disk_is_named_and_got_over() {
+    let rig = Rig::new("eval");
+    let cwc = spawn_on_small_disk(&rig, "512k");
+    cwc.wait_ready();
+    let client = rig.client();
+    eventually(Duration::from_secs(10), "a report", || client.state() == 7);
+    // The program's own view of the file system, which nobody else sees.
+    let inside = format!("/proc/{}/root{}", cwc.child.id(), rig.path("store").display());
+    let ballast = format!("{inside}/.ballast");
+    let filled = fs::write(&ballast, vec![b'x'; 1 << 20]);
+    assert_eq!(filled.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    let reply = client.get("/report");
+    assert_eq!(reply.status, 503, "{reply:?}");
+    assert!(rig.log().contains("store_full"), "{}", rig.log());
+    assert!(rig.log().contains("free disk space there"), "{}", rig.log());
+    assert_eq!(client.state(), 7);
+    let context: Value =
+        serde_json::from_str(&fs::read_to_string(format!("{inside}/context")).unwrap()).unwrap();
+    assert_eq!(context["license"]["state"], 7);
+    fs::remove_file(&ballast).unwrap();
+    client.report();
+    assert_eq!(client.state(), 10);
+}
