@@ -8,6 +8,7 @@
 
 pub mod clock;
 pub mod http;
+#[cfg(feature = "https")]
 pub mod https;
 pub mod log;
 pub mod probes;
