@@ -6,10 +6,13 @@
 //!
 //! Errors are `anyhow`: a rig has no caller that could do better than show them.
 
+pub mod broker;
+pub mod certificates;
 pub mod demo;
 pub mod floor;
 pub mod grammar;
 pub mod lab;
+pub mod licence;
 pub mod node;
 pub mod peers;
 pub mod plan;

@@ -2,7 +2,7 @@
 //!
 //! Sources: licensing.md §10.1 to §10.3.
 
-mod connect;
+pub mod connect;
 mod properties;
 mod publish;
 mod reactor;

@@ -123,6 +123,19 @@ impl<T> Core<T> {
         }
     }
 
+    /// What is to be acknowledged before the end closes: its user was done with it.
+    pub fn last_acknowledgements(&mut self) -> Vec<T> {
+        let mut tags = Vec::new();
+        while let Ok(settlement) = self.settlements.try_recv() {
+            match settlement {
+                Settlement::Done(id) => tags.extend(self.inbox.done(id)),
+                // The bus gives it to the next one by itself.
+                Settlement::Refused(_) => {}
+            }
+        }
+        tags
+    }
+
     /// Takes a message from the bus. Gives `tag` back if this copy is to be acknowledged now.
     pub fn receive(
         &mut self,

@@ -25,6 +25,7 @@ mod outbox;
 mod supervise;
 
 pub use address::{Address, AddressError};
+pub use amqp::connect::{ConnectError, Connected, connect};
 pub use amqp::topology;
 pub use bus::{Bus, BusEvent, Confirm, Delivery, End, Events, Link};
 pub use metrics::BusMetrics;

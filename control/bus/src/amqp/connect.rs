@@ -4,24 +4,27 @@
 
 use std::io;
 use std::net::{Shutdown, TcpStream as StdTcpStream};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use lapin::auth::AuthProvider;
 use lapin::tcp::AsyncTcpStream;
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties, ErrorKind};
 use rustls::pki_types::ServerName;
-use rustls::{AlertDescription, CertificateError, Error as TlsError};
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error as TlsError};
 use spk_serving::tls::Tls;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Duration, timeout};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_util::compat::TokioAsyncReadCompatExt as _;
 
 use super::reactor::{LapinStream, runtime};
 
 /// Why a connection was not made.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConnectError {
     /// A certificate is missing, or one side refuses the other's. The text before the brackets is
     /// the seed's (LIC-704).
@@ -54,7 +57,21 @@ pub enum ConnectError {
     },
 }
 
-/// A connection, and a hold on its socket.
+impl ConnectError {
+    /// Stable label.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Certificate(_) => "bus_certificate",
+            Self::Unreachable { .. } => "bus_unreachable",
+            Self::Tls { .. } => "bus_tls",
+            Self::Refused(_) => "bus_refused",
+            Self::Silent { .. } => "bus_silent",
+        }
+    }
+}
+
+/// A connection; dropped it ends at once.
 #[derive(Debug)]
 pub struct Connected {
     /// The AMQP connection.
@@ -82,7 +99,8 @@ impl Drop for Socket {
     }
 }
 
-/// Connects to `host`:`port` under `name`.
+/// Connects to virtual host `/` of the broker at `host`:`port` under `name`, once. For those who are
+/// no end of the bus, such as the debug sidecar; a [`crate::Bus`] connects by itself.
 ///
 /// # Errors
 ///
@@ -94,27 +112,66 @@ pub async fn connect(
     name: &str,
 ) -> Result<Connected, ConnectError> {
     let address = format!("{host}:{port}");
-    let silent = |_| ConnectError::Silent { address: address.clone() };
     let Some(config) = tls.client_config() else {
         return Err(ConnectError::Certificate(tls.not_ready().unwrap_or_default()));
     };
+    let (stream, socket) = dial(host, port, &address, Arc::clone(&config)).await?;
+    let connection = match timeout(PATIENCE, log_in(stream.compat(), name)).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => match error.kind() {
+            ErrorKind::IOError(cause) => {
+                return Err(after_handshake(cause, host, port, &address, config).await);
+            }
+            _ => return Err(ConnectError::Refused(error.to_string())),
+        },
+        Err(_) => return Err(ConnectError::Silent { address }),
+    };
+    Ok(Connected { connection, _socket: socket })
+}
+
+/// TCP and TLS.
+async fn dial(
+    host: &str,
+    port: u16,
+    address: &str,
+    config: Arc<ClientConfig>,
+) -> Result<(TlsStream<TcpStream>, Socket), ConnectError> {
+    let silent = |_| ConnectError::Silent { address: address.to_owned() };
     let unreachable = |error: io::Error| ConnectError::Unreachable {
-        address: address.clone(),
+        address: address.to_owned(),
         cause: error.to_string(),
     };
     let dialed = timeout(PATIENCE, TcpStream::connect((host, port))).await.map_err(silent)?;
     let (stream, socket) = dialed.and_then(hold).map_err(unreachable)?;
     let server = ServerName::try_from(host.to_owned()).map_err(|error| ConnectError::Tls {
-        address: address.clone(),
+        address: address.to_owned(),
         cause: error.to_string(),
     })?;
     let shaken = timeout(PATIENCE, TlsConnector::from(config).connect(server, stream)).await;
-    let stream = shaken.map_err(silent)?.map_err(|error| tls_failure(&error, &address))?;
-    let connection = timeout(PATIENCE, log_in(stream.compat(), name))
-        .await
-        .map_err(silent)?
-        .map_err(|error| login_failure(&error, &address))?;
-    Ok(Connected { connection, _socket: socket })
+    let stream = shaken.map_err(silent)?.map_err(|error| tls_failure(&error, address))?;
+    Ok((stream, socket))
+}
+
+/// Why the connection ended at the login. With TLS 1.3 a broker refuses our certificate only now,
+/// and what we wrote meanwhile may have made TCP throw its alert away: a second connection, on
+/// which we only listen, brings it.
+async fn after_handshake(
+    error: &io::Error,
+    host: &str,
+    port: u16,
+    address: &str,
+    config: Arc<ClientConfig>,
+) -> ConnectError {
+    if let Some(reason) = certificate_reason(error) {
+        return ConnectError::Certificate(reason);
+    }
+    if let Ok((mut stream, _socket)) = dial(host, port, address, config).await
+        && let Ok(Err(alert)) = timeout(LISTENING, stream.read_u8()).await
+        && let Some(reason) = certificate_reason(&alert)
+    {
+        return ConnectError::Certificate(reason);
+    }
+    tls_failure(error, address)
 }
 
 /// Keeps a second handle of the socket, as the stream itself becomes lapin's.
@@ -152,20 +209,13 @@ fn tls_failure(error: &io::Error, address: &str) -> ConnectError {
     )
 }
 
-/// With TLS 1.3 the client learns only here that its certificate is refused.
-fn login_failure(error: &lapin::Error, address: &str) -> ConnectError {
-    match error.kind() {
-        ErrorKind::IOError(error) => tls_failure(error, address),
-        _ => ConnectError::Refused(error.to_string()),
-    }
-}
-
 /// What is wrong with a certificate, if that is the trouble.
 fn certificate_reason(error: &io::Error) -> Option<String> {
     match error.get_ref()?.downcast_ref::<TlsError>()? {
-        TlsError::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            Some(String::from("the broker's certificate is of another CA than ours"))
-        }
+        // Two CAs of one name differ only in their signatures.
+        TlsError::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        ) => Some(String::from("the broker's certificate is of another CA than ours")),
         TlsError::InvalidCertificate(cause) => Some(format!("the broker's certificate: {cause}")),
         TlsError::AlertReceived(alert) => refusal(*alert),
         _ => None,
@@ -189,6 +239,8 @@ fn refusal(alert: AlertDescription) -> Option<String> {
 
 /// Longest wait for each step.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a broker may take to refuse a certificate.
+const LISTENING: Duration = Duration::from_secs(2);
 /// AMQP heartbeat, seconds (LIC-725).
 const HEARTBEAT: u16 = 30;
 const REPLY_SUCCESS: u16 = 200;

@@ -8,6 +8,7 @@ use lapin::types::FieldTable;
 use lapin::{Acker, Channel, Confirmation, Connection, Consumer};
 use spk_serving::tls::Tls;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 use tokio_stream::StreamExt as _;
 
@@ -75,7 +76,7 @@ impl Session for AmqpLink {
         let ended = open.serve(core, &self.end).await;
         match &ended {
             Ended::Lost(reason) => tracing::warn!("lost the bus: {reason}"),
-            Ended::Closed(_) => open.connected.close(CLOSING).await,
+            Ended::Closed(_) => open.close(core.last_acknowledgements()).await,
         }
         ended
     }
@@ -97,6 +98,10 @@ struct Open {
     reader: Option<Reader>,
     /// When the queue was last taken (back).
     taken: Instant,
+    /// What the reader ended with.
+    fault: Option<String>,
+    /// Acknowledgements on their way.
+    settling: JoinSet<()>,
 }
 
 /// The channel of a consumer, and the consumer.
@@ -110,7 +115,23 @@ impl Open {
     async fn new(connected: Connected, end: &End) -> lapin::Result<Self> {
         let publisher = Publisher::start(&connected.connection).await?;
         let reader = read_queue(&connected.connection, end).await?;
-        Ok(Self { connected, publisher, reader: Some(reader), taken: Instant::now() })
+        Ok(Self {
+            connected,
+            publisher,
+            reader: Some(reader),
+            taken: Instant::now(),
+            fault: None,
+            settling: JoinSet::new(),
+        })
+    }
+
+    /// Acknowledges the last messages and closes, in bounded time.
+    async fn close(&mut self, last: Vec<Acker>) {
+        last.into_iter().for_each(|copy| self.acknowledge(copy));
+        let settled = async { while self.settling.join_next().await.is_some() {} };
+        // Those that were not settled come again.
+        let _ = timeout(CLOSING, settled).await;
+        self.connected.close(CLOSING).await;
     }
 
     async fn serve(&mut self, core: &mut Core<Acker>, end: &End) -> Ended {
@@ -126,8 +147,12 @@ impl Open {
             tokio::select! {
                 task = core.next_task() => match task {
                     Task::Send => {}
-                    Task::Acknowledge(copies) => copies.into_iter().for_each(acknowledge),
-                    Task::HandBack(copies) => copies.into_iter().for_each(hand_back),
+                    Task::Acknowledge(copies) => {
+                        copies.into_iter().for_each(|copy| self.acknowledge(copy));
+                    }
+                    Task::HandBack(copies) => {
+                        copies.into_iter().for_each(|copy| self.hand_back(copy));
+                    }
                     Task::Close(done) => return Ended::Closed(done),
                 },
                 answer = self.publisher.next_answer() => match answer {
@@ -136,17 +161,19 @@ impl Open {
                     None => return Ended::Lost(String::from("the publisher ended")),
                 },
                 delivery = next_delivery(&mut self.reader) => match delivery {
-                    Some(Ok(delivery)) => receive(core, delivery),
-                    Some(Err(_)) | None => {
+                    Some(Ok(delivery)) => self.receive(core, delivery),
+                    fault => {
                         // Cancelled, as the queue was deleted; or the connection is lost, which
                         // taking the queue back will show.
+                        self.fault = fault.and_then(Result::err).map(|error| error.to_string());
                         self.reader = None;
                         core.inbox.lost();
                     }
                 },
+                Some(_) = self.settling.join_next() => {}
                 () = sleep_until(self.taken + TAKE_AGAIN), if lost_queue => {
                     if let Err(reason) = self.take_back(end).await {
-                        return Ended::Lost(reason);
+                        return Ended::Lost(self.fault.take().unwrap_or(reason));
                     }
                 }
             }
@@ -163,6 +190,31 @@ impl Open {
         self.reader = Some(reader);
         tracing::warn!("queue {} was taken away; it is declared and read again", end.queue());
         Ok(())
+    }
+}
+
+/// The settling of messages.
+impl Open {
+    fn receive(&mut self, core: &mut Core<Acker>, delivery: Delivery) {
+        let properties = from_amqp(&delivery.properties);
+        let tag = delivery.acker;
+        if let Some(tag) = core.receive(&properties, &delivery.data, delivery.redelivered, tag) {
+            self.acknowledge(tag);
+        }
+    }
+
+    /// A write waits while the broker takes nothing, so it must not wait in the session itself. One
+    /// that fails is of a connection that is gone: the message comes again.
+    fn acknowledge(&mut self, copy: Acker) {
+        self.settling.spawn(async move {
+            let _ = copy.ack(BasicAckOptions::default()).await;
+        });
+    }
+
+    fn hand_back(&mut self, copy: Acker) {
+        self.settling.spawn(async move {
+            let _ = copy.nack(BasicNackOptions { multiple: false, requeue: true }).await;
+        });
     }
 }
 
@@ -226,28 +278,6 @@ fn answered(core: &mut Core<Acker>, number: Number, confirmation: Confirmation) 
         }
     }
     core.outbox.answered(number, result);
-}
-
-fn receive(core: &mut Core<Acker>, delivery: Delivery) {
-    let properties = from_amqp(&delivery.properties);
-    let tag = delivery.acker;
-    if let Some(tag) = core.receive(&properties, &delivery.data, delivery.redelivered, tag) {
-        acknowledge(tag);
-    }
-}
-
-/// A write waits while the broker takes nothing, so it must not wait in the session itself. One that
-/// fails is of a connection that is gone: the message comes again.
-fn acknowledge(copy: Acker) {
-    tokio::spawn(async move {
-        let _ = copy.ack(BasicAckOptions::default()).await;
-    });
-}
-
-fn hand_back(copy: Acker) {
-    tokio::spawn(async move {
-        let _ = copy.nack(BasicNackOptions { multiple: false, requeue: true }).await;
-    });
 }
 
 /// Longest orderly end of a connection.

@@ -38,7 +38,7 @@ impl LocalClient {
         let (frames, receiver) = mpsc::unbounded_channel();
         let mut writing = JoinSet::new();
         writing.spawn(write_all(writer, receiver));
-        let mut open = Open { reader: FramedRead::new(reader, codec()), frames, _writing: writing };
+        let mut open = Open { reader: FramedRead::new(reader, codec()), frames, writing };
         open.send(Frame::Hello { namespace: self.namespace.clone() });
         match timeout(PATIENCE, open.next_frame()).await {
             Ok(Ok(Frame::Welcome)) => Ok(open),
@@ -64,8 +64,9 @@ impl Session for LocalClient {
         tracing::info!("connected to the bus at {}", self.path.display());
         core.up();
         let ended = open.serve(core).await;
-        if let Ended::Lost(reason) = &ended {
-            tracing::warn!("lost the bus: {reason}");
+        match &ended {
+            Ended::Lost(reason) => tracing::warn!("lost the bus: {reason}"),
+            Ended::Closed(_) => open.close(core.last_acknowledgements()).await,
         }
         ended
     }
@@ -80,7 +81,7 @@ impl Session for LocalClient {
 struct Open {
     reader: FramedRead<ReadHalf<UnixStream>, LengthDelimitedCodec>,
     frames: mpsc::UnboundedSender<Frame>,
-    _writing: JoinSet<()>,
+    writing: JoinSet<()>,
 }
 
 impl Open {
@@ -111,6 +112,14 @@ impl Open {
                 }
             }
         }
+    }
+
+    /// Acknowledges the last messages and closes, in bounded time.
+    async fn close(mut self, last: Vec<u64>) {
+        last.into_iter().for_each(|tag| self.send(Frame::Done { tag }));
+        drop(self.frames);
+        // What is not written then comes again.
+        let _ = timeout(CLOSING, self.writing.join_next()).await;
     }
 
     fn publish(&self, core: &mut Core<u64>, number: Number, envelope: Envelope) {
@@ -166,3 +175,5 @@ impl Open {
 
 /// Longest wait for the greeting.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest orderly end.
+const CLOSING: Duration = Duration::from_secs(2);
