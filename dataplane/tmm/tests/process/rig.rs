@@ -7,12 +7,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use cert_gen::pki::{self, KeyKind, Leaf, Pair, Period};
 use netlab::{Namespace, Process, ProcessBuilder};
 use nix::unistd::Pid;
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair,
-};
 use spk_entitlement::{Authority, Class, LeaseKey, Occasion, Verdict};
 use tmm_rpc::proto::{GateReply, HelloRequest, LeaseRequest};
 use tmm_rpc::{TlsMaterial, TmmClient};
@@ -24,34 +21,28 @@ pub const POD: &str = "0f3b6c1e-6f0e-4b52-9d0a-6d6b8f6f3a11";
 pub const NAMESPACE: &str = "spk-core";
 
 /// A CA and what it signed.
-pub struct Ca(CertifiedIssuer<'static, KeyPair>);
+pub struct Ca(pki::Authority);
 
 impl Ca {
     pub fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.distinguished_name.push(DnType::CommonName, "ca");
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+        Self(pki::Authority::make("ca", KeyKind::EcP256, period()).unwrap())
     }
 
     pub fn pem(&self) -> Vec<u8> {
-        self.0.pem().into_bytes()
+        self.0.pair().certificate.clone().into_bytes()
     }
 
     /// A certificate and its key, for a server with these names or, without any, a client.
     pub fn sign(&self, names: &[&str]) -> (Vec<u8>, Vec<u8>) {
-        let key = KeyPair::generate().unwrap();
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let usage = if names.is_empty() {
-            ExtendedKeyUsagePurpose::ClientAuth
-        } else {
-            ExtendedKeyUsagePurpose::ServerAuth
+        let leaf = Leaf {
+            common_name: String::from("f5net.com"),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            server: !names.is_empty(),
+            client: names.is_empty(),
+            ..Leaf::default()
         };
-        let mut params = CertificateParams::new(names).unwrap();
-        params.distinguished_name.push(DnType::CommonName, "f5net.com");
-        params.extended_key_usages.push(usage);
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        (certificate.pem().into_bytes(), key.serialize_pem().into_bytes())
+        let Pair { certificate, key } = self.0.issue(&leaf, KeyKind::EcP256, period()).unwrap();
+        (certificate.into_bytes(), key.into_bytes())
     }
 
     /// A client of this CA that trusts `server`'s.
@@ -59,6 +50,11 @@ impl Ca {
         let (certificate, key) = self.sign(&[]);
         TlsMaterial::from_pem(server.pem(), certificate, key)
     }
+}
+
+fn period() -> Period {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    Period::days(now, 100)
 }
 
 /// How a TMM is started.

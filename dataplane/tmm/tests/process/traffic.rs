@@ -14,7 +14,9 @@ use tmm_config::spec::{
     AllowedService, ListenerSpec, MemberSpec, Method, ObjectRef, PoolSpec, ServiceDown,
     ServiceProtocol, Snat, VlanSet, VlanSpec,
 };
-use tmm_rpc::proto::{ApplyRequest, CloseRequest, FlowsRequest, GateState, StatisticsRequest, Table};
+use tmm_rpc::proto::{
+    ApplyRequest, CloseRequest, FlowsRequest, GateState, StatisticsRequest, Table,
+};
 use tmm_wire::Protocol;
 
 const VIP: &str = "192.0.2.10:80";
