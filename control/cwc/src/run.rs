@@ -153,7 +153,7 @@ pub async fn run<S: Store + Clone, U: UsageSource>(
             () = signals.next() => break,
             Some(ask) = inbox.asks.recv() => shell.asked(ask).await,
             Some(event) = ended.recv() => drop(shell.feed(event).await),
-            Some(event) = inbox.bus.next() => shell.from_bus(event).await,
+            Some(event) = inbox.bus.next() => shell.heard(event).await,
             Some(change) = inbox.config.recv() => shell.configure(change).await,
             Some(event) = inbox.certificates.recv() => shell.certificate(&event),
             () = sleep_until(Instant::now() + due) => shell.timers().await,
@@ -336,7 +336,7 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
         }
     }
 
-    async fn from_bus(&mut self, event: BusEvent) {
+    async fn heard(&mut self, event: BusEvent) {
         match event {
             BusEvent::Up => {
                 self.counters.set_connected(true);

@@ -5,6 +5,7 @@
 mod authority;
 mod bus;
 mod client;
+mod codes;
 mod flow;
 mod receipts;
 mod rig;

@@ -368,3 +368,69 @@ fn a_report_before_its_date_says_when_to_come_again() {
         }
     }
 }
+
+/// LIC-903: the program starts with either style of key names.
+#[test]
+fn either_style_of_certificate_names_is_read() {
+    let rig = Rig::new("eval");
+    for (file, dash) in [
+        ("ca_root.crt", "ca-root-cert"),
+        ("server.crt", "server-cert"),
+        ("server.key", "server-key"),
+    ] {
+        let folder = rig.path("config/cwc-license-certs");
+        std::fs::rename(folder.join(file), folder.join(dash)).unwrap();
+    }
+    let cwc = rig.start();
+    assert_eq!(rig.client().get("/status").status, 200);
+    cwc.kill();
+    let rig = Rig::new("eval");
+    let _cwc = rig.start();
+    assert_eq!(rig.client().get("/status").status, 200);
+}
+
+/// LIC-901, the program's half: each value of `cpcl-config-cm` has its effect. `log_format`,
+/// `missed_heartbeats` and the upstream's are with their own tests.
+#[test]
+fn each_value_has_its_effect() {
+    let rig = Rig::new("paid");
+    for (key, text) in [
+        ("custom_id", "Marked Cluster"),
+        ("digital_asset_name", "MARKED-NAME"),
+        ("digital_asset_version", "9.8.7"),
+        ("product_name", "MARKED-PRODUCT"),
+        ("trusted_issuers", "[\"Marked Issuer\", \"F5 Inc.\"]"),
+        ("expiring_soon_days", "366"),
+        ("log_format", "json"),
+    ] {
+        rig.value(key, text);
+    }
+    let jwt = authority::jwt_with("paid", &json!({ "iss": "Marked Issuer" }));
+    rig.value("jwt", &jwt);
+    let moved = rig.path("elsewhere/jwt.key");
+    rig.put("elsewhere/jwt.key", &authority::jwks());
+    std::fs::remove_file(rig.path("config/cpcl-key-cm/jwt.key")).unwrap();
+    rig.value("signed_verification_cert_path", moved.to_str().unwrap());
+    let _cwc = rig.start();
+    let client = rig.client();
+    eventually(Duration::from_secs(10), "a report", || client.state() == 7);
+    assert_eq!(rig.record("licensekey"), jwt);
+    let report = client.report();
+    let telemetry = authority::read(&report).telemetry;
+    assert_eq!(telemetry.custom_id, "Marked Cluster");
+    assert_eq!(telemetry.digital_asset_name, "MARKED-NAME");
+    assert_eq!(telemetry.digital_asset_version, "9.8.7");
+    assert_eq!(telemetry.product_name, "MARKED-PRODUCT");
+    let status = client.json("/status");
+    let name = &status["InitialRegistrationStatus"]["ClusterDetails"]["Name"];
+    assert_eq!(name, "Marked Cluster");
+    let receipt = authority::receipt_with(&report, &json!({ "iss": "Marked Issuer" }));
+    assert_eq!(client.post("/receipt", &receipt).status, 200);
+    // 364 days are left, and 366 are soon.
+    eventually(Duration::from_secs(5), "state 14", || client.state() == 14);
+    for line in rig.log().lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["component"], "spk-cwc");
+    }
+    assert!(rig.log().contains("\"level\":\"debug\""), "the rig sets log_level");
+}

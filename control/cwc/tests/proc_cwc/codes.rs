@@ -1,0 +1,195 @@
+//! Codes of §3.7: where each is found when it is produced.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::authority;
+use crate::client::Client;
+use crate::rig::{Rig, eventually};
+use crate::service::{Service, answer};
+
+/// Waits until `code` stands in `/v1/license`, as the error or under `warnings[]`, and was told by
+/// an event and counted by a metric.
+fn found(rig: &Rig, client: &Client, code: &str) {
+    let mut last = Value::Null;
+    eventually(Duration::from_secs(20), code, || {
+        last = client.json("/v1/license");
+        let warned = last["warnings"].as_array().unwrap().iter().any(|one| one["code"] == code);
+        last["error"]["code"] == code || warned
+    });
+    let told = || rig.events().iter().any(|event| event["code"] == code);
+    eventually(Duration::from_secs(5), code, told);
+    let (status, metrics) = rig.probe("/metrics").unwrap();
+    assert_eq!(status, 200);
+    let label = format!("code=\"{code}\"");
+    let counted = metrics.lines().find(|line| line.contains(&label));
+    let counted = counted.unwrap_or_else(|| panic!("no metric with {label}"));
+    assert!(counted.starts_with("spk_license_notices_total"), "{counted}");
+    assert!(!counted.ends_with(" 0"), "{counted}");
+}
+
+/// LIC-250 for the codes of JWT and JWKS.
+#[test]
+fn every_code_of_jwt_and_jwks_is_shown_told_and_counted() {
+    let rig = Rig::new("eval");
+    std::fs::remove_file(rig.path("config/cpcl-config-cm/jwt")).unwrap();
+    let _cwc = rig.start();
+    let client = rig.client();
+    found(&rig, &client, "jwt_missing");
+    let jwt = authority::jwt("eval");
+    let (head, rest) = jwt.split_once('.').unwrap();
+    let forged = authority::foreign_key();
+    let sign = |more: Value| authority::jwt_with("eval", &more);
+    let claims = authority::license_claims("eval", &json!({})).to_string();
+    let header = |alg: &str, kid: &str| json!({ "alg": alg, "kid": kid }).to_string();
+    let with = |alg: &str, kid: &str| {
+        authority::key().sign_parts(header(alg, kid).as_bytes(), claims.as_bytes()).unwrap()
+    };
+    for (bad, code) in [
+        ("a".repeat(8_193), "jwt_too_large"),
+        (format!("{head}={rest}"), "jwt_malformed"),
+        (with("RS256", "v1"), "jwt_algorithm"),
+        (with("RS512", "v7"), "jwt_unknown_key"),
+        (forged.sign(claims.as_bytes()).unwrap(), "jwt_signature"),
+        (sign(json!({ "iss": "Other" })), "jwt_issuer"),
+        (sign(json!({ "aud": "urn:other" })), "jwt_audience"),
+        (sign(json!({ "jti": "x" })), "jwt_claims"),
+        (sign(json!({ "f5_order_type": "trial" })), "jwt_order_type"),
+        (sign(json!({ "iat": authority::wall() + 7_200 })), "jwt_not_yet_valid"),
+        (sign(json!({ "exp": authority::wall() - 1 })), "jwt_expired"),
+    ] {
+        rig.value("jwt", &bad);
+        found(&rig, &client, code);
+        assert_eq!(client.state(), 2, "{code}");
+    }
+    rig.value("jwt", &jwt);
+    eventually(Duration::from_secs(10), "a report", || client.state() == 7);
+    let mut private: Value = serde_json::from_str(&authority::jwks()).unwrap();
+    private["keys"][0]["d"] = json!("AQAB");
+    for (set, code) in [("{", "jwks_malformed"), (&private.to_string(), "jwks_private")] {
+        rig.put("config/cpcl-key-cm/jwt.key", set);
+        found(&rig, &client, code);
+        assert_eq!(client.state(), 7, "the last good set stays");
+    }
+    std::fs::remove_file(rig.path("config/cpcl-key-cm/jwt.key")).unwrap();
+    found(&rig, &client, "jwks_missing");
+}
+
+/// LIC-250 for the codes of receipts and switches.
+#[test]
+fn every_code_of_receipts_and_switches_is_shown_told_and_counted() {
+    let rig = Rig::new("paid");
+    let _cwc = rig.start();
+    let client = rig.client();
+    eventually(Duration::from_secs(10), "a report", || client.state() == 7);
+    let report = client.report();
+    let claims = authority::claims(&report).to_string();
+    let part = |header: Value| {
+        authority::key().sign_parts(header.to_string().as_bytes(), claims.as_bytes()).unwrap()
+    };
+    let with = |more: Value| authority::receipt_with(&report, &more);
+    let other = uuid::Uuid::new_v4();
+    let large = json!({ "alg": "RS512", "kid": "v1", "x": "x".repeat(4_100) });
+    for (receipt, status, code) in [
+        ("x".to_owned(), 400, "receipt_malformed"),
+        (part(large), 422, "receipt_too_large"),
+        (part(json!({ "alg": "PS512", "kid": "v1" })), 400, "receipt_algorithm"),
+        (part(json!({ "alg": "RS512", "kid": "v7" })), 422, "receipt_unknown_key"),
+        (authority::foreign_key().sign(claims.as_bytes()).unwrap(), 422, "receipt_signature"),
+        (with(json!({ "iss": "Other" })), 422, "receipt_issuer"),
+        (with(json!({ "digitalAssetID": other })), 422, "receipt_wrong_asset"),
+        (with(json!({ "reportSha256": "x" })), 422, "receipt_wrong_report"),
+        (with(json!({ "licenseJti": other })), 422, "receipt_wrong_license"),
+        (with(json!({ "iat": authority::wall() + 90_000 })), 422, "receipt_stale"),
+        (with(json!({ "ack": "local" })), 422, "receipt_claims"),
+    ] {
+        let reply = client.post("/receipt", &receipt);
+        assert_eq!(reply.status, status, "{code}: {reply:?}");
+        assert!(reply.body.contains(code), "{code}: {reply:?}");
+        found(&rig, &client, code);
+    }
+    let good = authority::receipt(&report);
+    assert_eq!(client.post("/receipt", &good).status, 200);
+    for (path, body, code) in [
+        ("/receipt", &good, "receipt_replayed"),
+        ("/reactivate", &authority::jwt("eval"), "switch_not_allowed"),
+        ("/reactivate", &rig.record("licensekey"), "switch_same_license"),
+    ] {
+        assert_eq!(client.post(path, body).status, 409, "{code}");
+        found(&rig, &client, code);
+    }
+}
+
+/// LIC-250 for the codes of the upstream service, of usage and of the store.
+#[test]
+fn codes_of_upstream_usage_and_store_are_shown_told_and_counted() {
+    let service = Service::start(|number, _| match number {
+        0 => answer("403 Forbidden", "", "{}"),
+        _ => answer("200 OK", "", "{}"),
+    });
+    let rig = Rig::new("eval");
+    rig.value("mode", "connected");
+    rig.value("upstream_url", "https://127.0.0.1:1/");
+    let cwc = rig.start();
+    let client = rig.client();
+    found(&rig, &client, "upstream_unreachable");
+    rig.value("upstream_url", &service.url());
+    rig.value("custom_id", "now");
+    found(&rig, &client, "upstream_tls");
+    rig.value("upstream_ca", &service.ca);
+    rig.value("custom_id", "once more");
+    found(&rig, &client, "upstream_rejected");
+    rig.value("custom_id", "and again");
+    found(&rig, &client, "upstream_bad_response");
+
+    std::fs::rename(rig.path("store"), rig.path("away")).unwrap();
+    rig.value("mode", "disconnected");
+    found(&rig, &client, "store_unavailable");
+    std::fs::rename(rig.path("away"), rig.path("store")).unwrap();
+    cwc.kill();
+
+    let context: Value = serde_json::from_str(&rig.record("context")).unwrap();
+    assert_eq!(context["schema"], 1);
+    rig.put("store/context", "{}");
+    let cwc = rig.start();
+    found(&rig, &client, "store_corrupt");
+    cwc.kill();
+
+    let other = Rig::new("eval");
+    let cwc = other.spawn();
+    std::fs::remove_dir(other.path("resources")).unwrap();
+    cwc.wait_ready();
+    found(&other, &other.client(), "usage_unavailable");
+    std::fs::create_dir(other.path("resources")).unwrap();
+    // It is built by itself, after half a minute.
+    eventually(Duration::from_secs(40), "a report", || other.client().state() == 7);
+}
+
+/// LIC-250 for what time brings: an ended licence, and a key that vanished before a restart
+/// (LIC-127, a running production licence).
+#[test]
+fn codes_of_ended_licences_and_vanished_keys_are_shown_told_and_counted() {
+    let rig = Rig::new("paid");
+    let cwc = rig.start();
+    let client = rig.client();
+    eventually(Duration::from_secs(10), "a report", || client.state() == 7);
+    let report = client.report();
+    let expiry = json!({ "orderType": "paid", "expiry": authority::wall() + 3 });
+    let receipt = authority::receipt_with(&report, &json!({ "entitlement": expiry }));
+    assert_eq!(client.post("/receipt", &receipt).status, 200);
+    found_expired(&rig, &client);
+    cwc.kill();
+    let v2 = spk_jose::RsaSigningKey::generate("v2", spk_jose::RsaKeySize::Bits2048).unwrap();
+    rig.put("config/cpcl-key-cm/jwt.key", &spk_jose::RsaSigningKey::key_set([&v2]));
+    let _cwc = rig.start();
+    found(&rig, &client, "jwks_kid_missing");
+    assert_eq!(client.json("/v1/license")["verdict"]["value"], "warn");
+}
+
+fn found_expired(rig: &Rig, client: &Client) {
+    eventually(Duration::from_secs(10), "expired", || {
+        client.json("/v1/license")["error"]["code"] == "expired"
+    });
+    eventually(Duration::from_secs(5), "the event", || rig.told("LicenseExpired"));
+}
