@@ -62,7 +62,7 @@ pub struct World {
     pub trust: Option<Jwks>,
     pub latch: Option<String>,
     pub last: Option<String>,
-    /// Every message ever sent, for who replays.
+    /// Every message of the CWC that reached the wire, for who replays.
     pub recorded: Vec<Message>,
     /// Every statement delivered to the TMM.
     pub leases: Vec<String>,
@@ -453,12 +453,14 @@ impl World {
         // Both ends seal and open what they send, as on a real bus.
         let envelope = message.seal(EPOCH);
         let message = Message::open(&envelope.properties, &envelope.body).unwrap();
+        if self.wire == Wire::Cut {
+            return;
+        }
         if to == End::Controller {
             self.recorded.push(message.clone());
         }
         let copies = match self.wire {
-            Wire::Good => vec![0],
-            Wire::Cut => return,
+            Wire::Good | Wire::Cut => vec![0],
             Wire::Poor(delay) => match self.below(4) {
                 0 => return,
                 1 => vec![self.below(delay + 1), self.below(delay + 1)],
