@@ -1,8 +1,9 @@
 //! `spkctl`: the operator's command.
 //!
 //! Owns the command line; each subcommand is a module with its own arguments and outcome. Exit code
-//! 0: done; 1: the answer is no; 2: the command could not be carried out.
+//! 0: done; 1: the answer is no; 2: the command could not be carried out. `license` has its own.
 
+mod license;
 mod node;
 mod validate;
 
@@ -34,12 +35,15 @@ enum Command {
     /// Services and EndpointSlices in the files are used to resolve references; a reference that
     /// leads nowhere is a note, not a refusal, as all else of the object would be programmed.
     Validate(validate::Args),
+    /// Works with licence tokens, reports and receipts.
+    License(license::Args),
     /// Works with the spk-node of this machine: status, leases, flows, drops, counters.
     Node(node::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::License(args) => Ok(license::run(&args)),
         Command::Validate(args) => validate::run(&args),
         Command::Node(args) => node::run(&args),
     };
