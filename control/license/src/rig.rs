@@ -50,6 +50,8 @@ pub struct Rig {
     /// Whether storing fails.
     pub broken: bool,
     pub writes: u32,
+    /// Every write, if wanted: when, and the record before and after it.
+    pub trail: Option<Vec<(Now, Option<String>, String)>>,
     /// Everything that was put out, and stored before.
     pub outputs: Vec<Output>,
 }
@@ -72,6 +74,7 @@ impl Rig {
             counts: true,
             broken: false,
             writes: 0,
+            trail: None,
             outputs: Vec::new(),
         }
     }
@@ -120,7 +123,11 @@ impl Rig {
             }
             Storing::IfPossible if self.broken => {}
             Storing::First | Storing::IfPossible => {
-                self.stored = Some(step.next.record().unwrap());
+                let record = step.next.record().unwrap();
+                let before = self.stored.replace(record.clone());
+                if let Some(trail) = &mut self.trail {
+                    trail.push((self.now, before, record));
+                }
                 self.writes += 1;
             }
         }

@@ -28,6 +28,12 @@ impl Turn<'_> {
     /// A count of usage came, or failed.
     pub(super) fn usage(&mut self, usage: Option<Usage>) -> Result<Answer, Refusal> {
         self.machine.run.counting = false;
+        // Reports first: what closes a window has lower numbers than what follows in the next.
+        for slot in [Slot::License, Slot::Switch, Slot::Current] {
+            if self.machine.context.state(slot) == Some(State::ReportInProgress) {
+                self.build(slot, usage);
+            }
+        }
         if std::mem::take(&mut self.machine.run.hourly) && self.machine.is_active() {
             let at = self.trusted();
             match usage {
@@ -35,11 +41,6 @@ impl Turn<'_> {
                     self.machine.context.samples.take(usage, at);
                 }
                 None => self.machine.context.samples.miss(1),
-            }
-        }
-        for slot in [Slot::License, Slot::Switch, Slot::Current] {
-            if self.machine.context.state(slot) == Some(State::ReportInProgress) {
-                self.build(slot, usage);
             }
         }
         Ok(Answer::Done)

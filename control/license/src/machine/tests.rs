@@ -1,2 +1,10 @@
 mod activation;
 mod cells;
+mod properties;
+mod receipts;
+mod restart;
+mod sending;
+mod stopping;
+mod switching;
+mod telemetry;
+mod timing;

@@ -33,8 +33,9 @@ impl Turn<'_> {
         self.give_up_late();
         self.age();
         self.expire_before_activation();
-        self.end_window();
+        // Missed hours belong to the window that ends.
         self.sample();
+        self.end_window();
         self.remind();
         self.keep_time();
         Ok(Answer::Done)
