@@ -194,7 +194,7 @@ impl Bus {
     /// one; when a connection ends before the confirm, it is sent again under its message id.
     pub fn publish(&self, envelope: Envelope) -> Confirm {
         let (answer, learned) = oneshot::channel();
-        match self.commands.try_send(Command::Publish(envelope, answer)) {
+        match self.commands.try_send(Command::Publish(Box::new(envelope), answer)) {
             Ok(()) => Confirm(Waiting::Answer(learned)),
             Err(mpsc::error::TrySendError::Full(_)) => {
                 Confirm(Waiting::Refused(PublishError::Full))

@@ -18,7 +18,7 @@ use crate::outbox::{Answer, Outbox};
 #[derive(Debug)]
 pub enum Command {
     /// Publish a message.
-    Publish(Envelope, Answer),
+    Publish(Box<Envelope>, Answer),
     /// Close the end, and say when that is done.
     Close(oneshot::Sender<()>),
 }
@@ -97,7 +97,7 @@ impl<T> Core<T> {
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(Command::Publish(envelope, answer)) => {
-                        self.outbox.push(envelope, answer, Instant::now());
+                        self.outbox.push(*envelope, answer, Instant::now());
                         return Task::Send;
                     }
                     Some(Command::Close(done)) => return Task::Close(Some(done)),
