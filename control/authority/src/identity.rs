@@ -1,4 +1,4 @@
-//! The certificate that the endpoint shows, and the authorities that an upstream is checked by.
+//! The certificate that the endpoint shows.
 //!
 //! The endpoint is public: clients show their licence, not a certificate, so `spk_serving::tls`, which
 //! asks for one, does not fit. Files that change are taken at the next connection; a broken set
@@ -8,9 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use spk_serving::tls::provider;
 
 /// Certificate and key of the endpoint, from their files.
@@ -87,24 +87,6 @@ impl Identity {
         }
         Arc::clone(&current.config)
     }
-}
-
-/// How an upstream's certificate is checked: by the system's authorities and those in file `extra`.
-pub fn client(extra: Option<&Path>) -> Result<ClientConfig, IdentityError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(path) = extra {
-        for certificate in certificates(path, &read(path)?)? {
-            roots
-                .add(certificate)
-                .map_err(|source| IdentityError::Refused { path: path.to_owned(), source })?;
-        }
-    }
-    let path = extra.unwrap_or(Path::new("TLS")).to_owned();
-    let builder = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|source| IdentityError::Refused { path, source })?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn server(

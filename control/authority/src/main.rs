@@ -236,7 +236,8 @@ struct Serve {
     /// Acknowledges reports, or forwards them.
     #[arg(long, value_enum, default_value = "authority")]
     role: RoleName,
-    /// Where a licence manager forwards to.
+    /// Where a licence manager forwards to: an https address. Proxies are taken from HTTPS_PROXY and
+    /// NO_PROXY.
     #[arg(long, value_name = "URL", required_if_eq("role", "llm"))]
     upstream: Option<String>,
     /// Trusts the certificates in this file as well as those of the system, for --upstream.
@@ -411,8 +412,7 @@ fn serve(state: StateDir, args: Serve) -> anyhow::Result<()> {
         }
         RoleName::Llm => {
             let url = args.upstream.context("--role llm needs --upstream")?;
-            let tls = identity::client(args.upstream_ca.as_deref())?;
-            Role::Forwarder(Box::new(Upstream::new(&url, tls)?))
+            Role::Forwarder(Upstream::new(&url, args.upstream_ca)?)
         }
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -43,7 +43,7 @@ pub enum Role {
         clock: fn() -> Timestamp,
     },
     /// Forwards it.
-    Forwarder(Box<Upstream>),
+    Forwarder(Upstream),
 }
 
 /// Serves `listener` until `stop` resolves; open requests then have 5 s.

@@ -100,8 +100,8 @@ fn a_command_that_cannot_be_meant_is_a_usage_error() {
         &["sign-with", "v9"],
         &["serve", "--listen", "0.0.0.0:0"],
         &["serve", "--role", "llm"],
-        &["serve", "--role", "llm", "--upstream", "http://192.0.2.1/x"],
-        &["serve", "--role", "llm", "--upstream", "ftp://127.0.0.1/x"],
+        &["serve", "--role", "llm", "--upstream", "http://127.0.0.1/x"],
+        &["serve", "--role", "llm", "--upstream", "authority.example"],
     ] {
         let output = authority.run(arguments, "");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");

@@ -2,24 +2,16 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
 use std::sync::Arc;
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+};
 use spk_authority::request::{KEY_SET_PATH, TELEMETRY_PATH};
 
 use crate::rig::{Answer, Authority, Cluster, Request, Server};
-
-/// A certificate for `localhost` that signs itself, in two files.
-fn certificate(folder: &Path) -> rcgen::Certificate {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let parameters = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let certificate = parameters.self_signed(&key).unwrap();
-    std::fs::write(folder.join("tls.key"), key.serialize_pem()).unwrap();
-    std::fs::write(folder.join("tls.crt"), certificate.pem()).unwrap();
-    certificate
-}
 
 /// Sends `request` over TLS; `None` if the handshake fails.
 fn over_tls(
@@ -48,68 +40,84 @@ fn over_tls(
 #[test]
 fn reports_go_over_tls_and_a_renewed_certificate_is_taken_without_a_restart() {
     let authority = Authority::new();
-    let folder = tempfile::tempdir().unwrap();
-    let first = certificate(folder.path());
-    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let server = authority.serve(&["--cert", &file("tls.crt"), "--key", &file("tls.key")]);
+    let first = authority.certificate();
+    let server = authority.serve_tls();
     assert!(server.url.starts_with("https://"));
     let jwt = authority.license("paid");
     let cluster = Cluster::new(1);
     let request = Request::report(cluster.asset, &jwt, &cluster.report(&jwt));
     assert_eq!(over_tls(server.address, &first, &request).unwrap().status, 200);
 
-    let second = certificate(folder.path());
+    let second = authority.certificate();
     assert_eq!(over_tls(server.address, &second, &request).unwrap().status, 200);
     assert!(over_tls(server.address, &first, &request).is_none(), "the old one is shown no more");
     // A broken file leaves the last good one in use.
-    std::fs::write(folder.path().join("tls.crt"), "").unwrap();
+    std::fs::write(authority.file("tls.crt"), "").unwrap();
     assert_eq!(over_tls(server.address, &second, &request).unwrap().status, 200);
 }
 
 #[test]
 fn a_licence_manager_checks_the_authoritys_certificate() {
     let authority = Authority::new();
-    let folder = tempfile::tempdir().unwrap();
-    let trusted = certificate(folder.path());
-    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let server = authority.serve(&["--cert", &file("tls.crt"), "--key", &file("tls.key")]);
-    let url = format!("https://localhost:{}{TELEMETRY_PATH}", server.address.port());
-    let ca = folder.path().join("ca.crt");
-    std::fs::write(&ca, trusted.pem()).unwrap();
+    authority.certificate();
+    let server = authority.serve_tls();
+    let manager = authority.manager(&server, &[]);
     let jwt = authority.license("paid");
     let cluster = Cluster::new(1);
     let request = Request::report(cluster.asset, &jwt, &cluster.report(&jwt));
-    let manager = |more: &[&str]| {
-        let mut arguments = vec!["serve", "--listen", "127.0.0.1:0", "--role", "llm"];
-        arguments.extend(["--upstream", &url]);
-        arguments.extend(more);
-        Server::start(folder.path(), &arguments)
-    };
-    let knowing = manager(&["--upstream-ca", ca.to_str().unwrap()]);
-    assert_eq!(request.send(knowing.address).status, 200);
-    let answer = request.send(manager(&[]).address);
+    assert_eq!(request.send(manager.address).status, 200);
+    // The file of trusted certificates now holds one that the running server does not show.
+    let shown = std::fs::read(authority.file("tls.crt")).unwrap();
+    let url = format!("https://localhost:{}{TELEMETRY_PATH}", server.address.port());
+    let other = Authority::new();
+    other.certificate();
+    let ca = other.file("tls.crt");
+    let listen = ["serve", "--listen", "127.0.0.1:0", "--role", "llm", "--upstream", &url];
+    let wary = Server::start(&other.state(), &[&listen[..], &["--upstream-ca", &ca]].concat());
+    let answer = request.send(wary.address);
     assert_eq!((answer.status, answer.code().as_str()), (502, "upstream_unreachable"));
+    // A renewed file is taken at the next request.
+    std::fs::write(&ca, shown).unwrap();
+    assert_eq!(request.send(wary.address).status, 200);
+    let system_only = Server::start(&other.state(), &listen);
+    assert_eq!(request.send(system_only.address).status, 502);
 }
 
 /// A licence goes nowhere but to the configured host.
 #[test]
 fn a_licence_manager_follows_no_redirect() {
     let authority = Authority::new();
+    authority.certificate();
     let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
     elsewhere.set_nonblocking(true).unwrap();
     let stub = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}{TELEMETRY_PATH}", stub.local_addr().unwrap());
-    let target = format!("http://{}{TELEMETRY_PATH}", elsewhere.local_addr().unwrap());
+    let url = format!("https://localhost:{}{TELEMETRY_PATH}", stub.local_addr().unwrap().port());
+    let port = elsewhere.local_addr().unwrap().port();
+    let target = format!("https://localhost:{port}{TELEMETRY_PATH}");
+    let ca = authority.file("tls.crt");
     let manager = Server::start(
         &authority.state(),
-        &["serve", "--listen", "127.0.0.1:0", "--role", "llm", "--upstream", &url],
+        &[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--role",
+            "llm",
+            "--upstream",
+            &url,
+            "--upstream-ca",
+            &ca,
+        ],
     );
+    let config = server_config(&ca, &authority.file("tls.key"));
     let redirecting = std::thread::spawn(move || {
-        let (mut stream, _) = stub.accept().unwrap();
+        let (stream, _) = stub.accept().unwrap();
+        let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
         let mut seen = Vec::new();
         let mut part = [0; 4_096];
         while !seen.ends_with(b"\"}") {
             let read = stream.read(&mut part).unwrap();
+            assert!(read > 0, "it broke off");
             seen.extend_from_slice(&part[..read]);
         }
         let answer = format!(
@@ -132,6 +140,18 @@ fn a_licence_manager_follows_no_redirect() {
     }
     assert_eq!(body, request.body, "each byte of the report");
     assert!(elsewhere.accept().is_err(), "nobody came to the other address");
+}
+
+fn server_config(certificate: &str, key: &str) -> Arc<ServerConfig> {
+    let chain = vec![CertificateDer::from_pem_file(certificate).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(key).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key);
+    Arc::new(config.unwrap())
 }
 
 #[test]

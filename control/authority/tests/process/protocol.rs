@@ -24,30 +24,12 @@ fn the_authority_speaks_the_upstream_protocol() {
 #[test]
 fn a_licence_manager_speaks_the_upstream_protocol() {
     let authority = Authority::new();
-    let server = authority.serve(&[]);
-    let manager = manager(&authority, &server.url);
+    authority.certificate();
+    let server = authority.serve_tls();
+    let manager = authority.manager(&server, &[]);
     speaks_the_protocol(&authority, manager.address);
     no_secret_in(&manager.end());
     no_secret_in(&server.end());
-}
-
-/// A licence manager in front of `url`. It gets a state directory that is not there: it needs none.
-fn manager(authority: &Authority, url: &str) -> crate::rig::Server {
-    let nowhere = authority.state().join("nowhere");
-    let arguments = [
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--role",
-        "llm",
-        "--upstream",
-        url,
-        "--log-level",
-        "trace",
-    ];
-    let server = crate::rig::Server::start(&nowhere, &arguments);
-    assert!(!nowhere.exists());
-    server
 }
 
 /// LIC-420, the licence manager's half: two of them in a row change nothing. The whole flow from the
@@ -55,9 +37,11 @@ fn manager(authority: &Authority, url: &str) -> crate::rig::Server {
 #[test]
 fn a_receipt_through_two_licence_managers_is_the_authoritys_own() {
     let authority = Authority::new();
-    let server = authority.serve(&[]);
-    let near = manager(&authority, &server.url);
-    let far = manager(&authority, &near.url);
+    authority.certificate();
+    let server = authority.serve_tls();
+    let (cert, key) = (authority.file("tls.crt"), authority.file("tls.key"));
+    let near = authority.manager(&server, &["--cert", &cert, "--key", &key]);
+    let far = authority.manager(&near, &[]);
     let jwt = authority.license("paid");
     let cluster = Cluster::new(1);
     let report = cluster.report(&jwt);
@@ -76,8 +60,9 @@ fn a_receipt_through_two_licence_managers_is_the_authoritys_own() {
 #[test]
 fn a_licence_manager_without_its_authority_says_so_and_tries_again_at_the_next_request() {
     let authority = Authority::new();
-    let server = authority.serve(&[]);
-    let (address, manager) = (server.address, manager(&authority, &server.url));
+    authority.certificate();
+    let server = authority.serve_tls();
+    let (address, manager) = (server.address, authority.manager(&server, &[]));
     let jwt = authority.license("paid");
     let cluster = Cluster::new(1);
     let request = Request::report(cluster.asset, &jwt, &cluster.report(&jwt));
@@ -85,7 +70,9 @@ fn a_licence_manager_without_its_authority_says_so_and_tries_again_at_the_next_r
     let answer = request.send(manager.address);
     assert_eq!((answer.status, answer.code().as_str()), (502, "upstream_unreachable"));
     let listen = address.to_string();
-    let again = crate::rig::Server::start(&authority.state(), &["serve", "--listen", &listen]);
+    let (cert, key) = (authority.file("tls.crt"), authority.file("tls.key"));
+    let arguments = ["serve", "--listen", &listen, "--cert", &cert, "--key", &key];
+    let again = crate::rig::Server::start(&authority.state(), &arguments);
     assert_eq!(again.address, address);
     assert_eq!(request.send(manager.address).status, 200);
 }

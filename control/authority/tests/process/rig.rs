@@ -45,6 +45,40 @@ impl Authority {
         self.ok(&["issue", "--type", order_type, "--cat", "CAT-SECRET"], "")
     }
 
+    /// Certificate and key for `localhost` in the state directory, made anew by each call.
+    pub fn certificate(&self) -> rcgen::Certificate {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let parameters = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let certificate = parameters.self_signed(&key).unwrap();
+        std::fs::write(self.state().join("tls.key"), key.serialize_pem()).unwrap();
+        std::fs::write(self.state().join("tls.crt"), certificate.pem()).unwrap();
+        certificate
+    }
+
+    /// The path of a file in the state directory.
+    pub fn file(&self, name: &str) -> String {
+        self.state().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// An endpoint with TLS.
+    pub fn serve_tls(&self) -> Server {
+        self.serve(&["--cert", &self.file("tls.crt"), "--key", &self.file("tls.key")])
+    }
+
+    /// A licence manager in front of `upstream`, which shows the certificate of this authority. It
+    /// gets a state directory that is not there: it needs none.
+    pub fn manager(&self, upstream: &Server, arguments: &[&str]) -> Server {
+        let nowhere = self.state().join("nowhere");
+        let url = format!("https://localhost:{}{TELEMETRY_PATH}", upstream.address.port());
+        let ca = self.file("tls.crt");
+        let mut all = vec!["serve", "--listen", "127.0.0.1:0", "--log-level", "trace"];
+        all.extend(["--role", "llm", "--upstream", &url, "--upstream-ca", &ca]);
+        all.extend(arguments);
+        let server = Server::start(&nowhere, &all);
+        assert!(!nowhere.exists());
+        server
+    }
+
     pub fn serve(&self, arguments: &[&str]) -> Server {
         let mut all = vec!["serve", "--listen", "127.0.0.1:0", "--log-level", "trace"];
         all.extend(arguments);
