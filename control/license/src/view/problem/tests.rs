@@ -22,7 +22,7 @@ fn a_report_that_is_not_ready_is_refused_with_its_date() {
     assert_eq!(text, include_str!("../golden/problem.json").trim_end());
 }
 
-/// LIC-454, LIC-326: the text of the seed.
+/// LIC-454: the text of the seed.
 #[test]
 fn a_report_before_its_date_is_refused_in_the_seeds_words() {
     let (refusal, facts) = too_early();
