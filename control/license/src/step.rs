@@ -20,7 +20,7 @@ use crate::trigger::Trigger;
 /// fails, drop this step, keep the machine as it was, and feed `instead` to it if there is one,
 /// else refuse the request with `store_unavailable`. Then take `next`, perform `outputs` in their
 /// order, and if `then` is set feed it at once: its answer is the request's answer. Else give
-/// `answer`.
+/// `answer`. A timer that could not be stored stays due: feed it again after a second.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Step {

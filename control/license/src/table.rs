@@ -306,4 +306,4 @@ const SWITCH: [(Option<State>, [Cell; 14]); 11] = rows! {
 };
 
 #[cfg(test)]
-pub mod tests;
+pub(crate) mod tests;

@@ -141,4 +141,4 @@ const HASH_LENGTH: usize = 64;
 const SEAL_LENGTH: usize = SEAL.len() + HASH_LENGTH + 2;
 
 #[cfg(test)]
-pub mod tests;
+pub(crate) mod tests;

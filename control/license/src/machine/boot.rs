@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::turn::Turn;
 use super::{Machine, Run};
+use crate::calendar::seconds;
 use crate::clock::Clock;
 use crate::codes::Code;
 use crate::context::record::{self, RecordError};
@@ -261,6 +262,10 @@ impl Turn<'_> {
     pub(super) fn initialise(&mut self) {
         match self.verified() {
             Ok(token) => {
+                // Without any mark yet, the authority's own date is the best that is known (K1).
+                let now = self.now;
+                let signed = token.claims.iat.unwrap_or(0).min(seconds(now.wall));
+                self.clock().learn(signed, now);
                 self.machine.context.grant = Some(grant(token));
                 if self.machine.context.digital_asset_id.is_none() {
                     let id = self.entropy.uuid();

@@ -14,7 +14,7 @@ use crate::calendar::samples::SampleTime;
 use crate::codes::Code;
 use crate::now::Now;
 use crate::state::{Slot, State};
-use crate::step::{Answer, Notice, Refusal};
+use crate::step::{Answer, Notice, Refusal, Storing};
 use crate::trigger::Trigger;
 
 impl Turn<'_> {
@@ -158,10 +158,11 @@ impl Turn<'_> {
         }
     }
 
-    /// K2: once a minute.
+    /// K2: once a minute. A failing store defers nothing but this.
     fn keep_time(&mut self) {
-        if self.now.boot.saturating_sub(self.machine.run.stored_at) >= MINUTE {
-            self.store();
+        let passed = self.now.boot.saturating_sub(self.machine.run.stored_at);
+        if passed >= MINUTE && self.storing == Storing::No {
+            self.storing = Storing::IfPossible;
         }
     }
 

@@ -101,7 +101,7 @@ fn a_vanished_key_is_judged_by_class_at_a_start() {
         let mut rig =
             if active { Rig::active(order) } else { Rig::waiting(order, Mode::Disconnected) };
         let (ruling, state) = (rig.ruling(), rig.state(Slot::License));
-        let good = std::mem::replace(&mut rig.objects.jwks, Some(jwks.clone()));
+        let good = rig.objects.jwks.replace(jwks.clone());
         rig.feed(Event::Objects(Box::new(rig.objects.clone()))).unwrap();
         assert_eq!(rig.ruling().0, ruling.0, "LIC-622: no effect before a restart");
         rig.boot();

@@ -152,7 +152,7 @@ fn a_sample_is_taken_at_every_full_hour() {
     for _ in 0..20 {
         let before = rig.outputs.iter().filter(|o| **o == Output::CountUsage).count();
         let due = rig.machine.context().sample_time.unwrap();
-        assert!(due.at.abs_diff(due.hour) <= 60 && due.hour % 3_600 == 0);
+        assert!(due.at.abs_diff(due.hour) <= 60 && due.hour.is_multiple_of(3_600));
         rig.run(due.at - rig.trusted() - 1);
         assert_eq!(rig.outputs.iter().filter(|o| **o == Output::CountUsage).count(), before);
         rig.run(1);
