@@ -338,6 +338,7 @@ impl Turn<'_> {
             }
         }
         self.storing = Storing::IfPossible;
+        self.failing = true;
         Ok(Answer::Done)
     }
 

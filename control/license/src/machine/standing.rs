@@ -17,7 +17,7 @@ use crate::codes::Code;
 use crate::context::{Fault, Ruled};
 use crate::now::Now;
 use crate::state::{Slot, State};
-use crate::step::Output;
+use crate::step::{Output, Storing};
 
 /// When traffic stops if nothing is done (LIC-342).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -151,11 +151,10 @@ impl Turn<'_> {
         self.machine.context.ruled =
             Some(Ruled { verdict: ruling.verdict, reason: ruling.reason, since: verdict_since });
         // What the failing store itself leads to cannot be stored.
-        if self.storing == crate::step::Storing::No {
-            match self.machine.run.failing_since {
-                Some(_) => self.storing = crate::step::Storing::IfPossible,
-                None => self.store(),
-            }
+        if self.machine.run.failing_since.is_some() && self.storing != Storing::First {
+            self.storing = Storing::IfPossible;
+        } else if !self.failing {
+            self.store();
         }
         if !self.outputs.contains(&Output::Broadcast) {
             self.outputs.push(Output::Broadcast);

@@ -25,6 +25,8 @@ pub(super) struct Turn<'a> {
     pub(super) entropy: &'a mut dyn Entropy,
     pub(super) outputs: Vec<Output>,
     pub(super) storing: Storing,
+    /// The step is about a store that fails just now.
+    pub(super) failing: bool,
     pub(super) then: Option<Event>,
     pub(super) instead: Option<Event>,
 }
@@ -37,6 +39,7 @@ impl<'a> Turn<'a> {
             entropy,
             outputs: Vec::new(),
             storing: Storing::No,
+            failing: false,
             then: None,
             instead: None,
         }
