@@ -4,15 +4,16 @@
 //! is counted in the next line), and the file with its rotation at 8 MiB (one older file is kept).
 //! Source: operations.md §1.6 (OPS-176), licensing.md §12.5.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use spk_serving::clock;
 
 /// One event. All are about Deployment `f5-spk-cwc`.
@@ -41,6 +42,15 @@ pub enum EventKind {
     Warning,
 }
 
+impl EventKind {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Normal => "Normal",
+            Self::Warning => "Warning",
+        }
+    }
+}
+
 impl EventRecord {
     /// An event about this CWC.
     #[must_use]
@@ -54,24 +64,72 @@ impl EventRecord {
     }
 }
 
+/// An event as it was written, for people.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Line {
+    /// When, by the wall clock.
+    pub time: Timestamp,
+    /// Its reason word.
+    pub reason: String,
+    /// `Normal` or `Warning`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// In words.
+    pub text: String,
+}
+
+/// The last events, at most 20.
+#[derive(Clone, Debug, Default)]
+pub struct Recent(VecDeque<Line>);
+
+impl Recent {
+    /// All of them, the newest first.
+    pub fn newest_first(&self) -> impl Iterator<Item = &Line> {
+        self.0.iter().rev()
+    }
+
+    fn push(&mut self, line: Line) {
+        self.0.push_back(line);
+        while self.0.len() > SHOWN {
+            self.0.pop_front();
+        }
+    }
+}
+
+/// The last events as others see them while they are written. Clones are the same ones.
+#[derive(Clone, Debug, Default)]
+pub struct RecentEvents(Arc<RwLock<Recent>>);
+
+impl RecentEvents {
+    /// Looks at them; hold the guard briefly.
+    pub fn read(&self) -> RwLockReadGuard<'_, Recent> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, line: Line) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+}
+
 /// The file.
 #[derive(Debug)]
 pub struct EventFile {
     path: PathBuf,
+    shown: RecentEvents,
     open: Option<(File, u64)>,
-    recent: HashMap<EventRecord, Recent>,
+    recent: HashMap<EventRecord, Seen>,
     rotate_at: u64,
 }
 
 #[derive(Debug)]
-struct Recent {
+struct Seen {
     /// Boot time.
     written: Duration,
     held_back: u32,
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct Written<'a> {
     time: Timestamp,
     #[serde(flatten)]
     event: &'a EventRecord,
@@ -80,10 +138,24 @@ struct Line<'a> {
 }
 
 impl EventFile {
-    /// Appends to the file at `path`, which is made with the first event (0600).
+    /// Appends to the file at `path`, which is made with the first event (0600). Reads its end, if it
+    /// is there.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
-        Self { path, open: None, recent: HashMap::new(), rotate_at: ROTATE_AT }
+        let shown = RecentEvents::default();
+        // Without the old events the new ones are shown alone.
+        for line in end_of(&path).unwrap_or_default().lines() {
+            if let Ok(line) = serde_json::from_str(line) {
+                shown.push(line);
+            }
+        }
+        Self { path, shown, open: None, recent: HashMap::new(), rotate_at: ROTATE_AT }
+    }
+
+    /// The last events, for the page.
+    #[must_use]
+    pub fn shown(&self) -> RecentEvents {
+        self.shown.clone()
     }
 
     /// Logs `event` and writes it down; says whether it was one that is not held back. A file that
@@ -97,6 +169,12 @@ impl EventFile {
             }
         };
         if news {
+            self.shown.push(Line {
+                time: clock::wall(),
+                reason: event.reason.to_owned(),
+                kind: event.kind.word().to_owned(),
+                text: event.text.clone(),
+            });
             match event.kind {
                 EventKind::Normal => tracing::info!(reason = event.reason, "{}", event.text),
                 EventKind::Warning => tracing::warn!(reason = event.reason, "{}", event.text),
@@ -117,9 +195,9 @@ impl EventFile {
         }
         self.recent.retain(|_, recent| now.saturating_sub(recent.written) < ONCE_A_MINUTE);
         if self.recent.len() < REMEMBERED {
-            self.recent.insert(event.clone(), Recent { written: now, held_back: 0 });
+            self.recent.insert(event.clone(), Seen { written: now, held_back: 0 });
         }
-        let mut line = serde_json::to_vec(&Line { time, event, repeated })?;
+        let mut line = serde_json::to_vec(&Written { time, event, repeated })?;
         line.push(b'\n');
         self.write(&line)?;
         Ok(true)
@@ -150,6 +228,16 @@ impl EventFile {
     }
 }
 
+/// The last lines of a file; the first of them may be cut.
+fn end_of(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(END)))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 const fn is_zero(count: &u32) -> bool {
     *count == 0
 }
@@ -157,6 +245,10 @@ const fn is_zero(count: &u32) -> bool {
 /// Bytes at which the file is rotated.
 const ROTATE_AT: u64 = 8 << 20;
 const ONCE_A_MINUTE: Duration = Duration::from_secs(60);
+/// Events that are shown.
+const SHOWN: usize = 20;
+/// Bytes at the end of the file that are read for them.
+const END: u64 = 32 << 10;
 /// Most events remembered.
 const REMEMBERED: usize = 1024;
 
@@ -194,6 +286,25 @@ mod tests {
         assert_eq!(lines[0]["text"], "a");
         assert_eq!(lines[0]["repeated"], serde_json::Value::Null);
         assert_eq!(lines[2]["repeated"], 1);
+    }
+
+    #[test]
+    fn the_last_twenty_are_shown_also_after_a_start() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("events.jsonl");
+        let mut file = EventFile::new(path.clone());
+        for number in 0..30 {
+            assert!(file.record(&event(&format!("{number}"))));
+        }
+        assert!(!file.record(&event("29")));
+        let texts = |file: &EventFile| {
+            let shown = file.shown();
+            let shown = shown.read();
+            shown.newest_first().map(|line| line.text.clone()).collect::<Vec<_>>()
+        };
+        let expected: Vec<String> = (10..30).rev().map(|number| number.to_string()).collect();
+        assert_eq!(texts(&file), expected);
+        assert_eq!(texts(&EventFile::new(path)), expected);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use spk_serving::clock;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::config::ShellSettings;
+use crate::events::RecentEvents;
 
 /// Both clocks, now.
 #[must_use]
@@ -122,6 +123,8 @@ pub struct Front {
     pub settings: watch::Receiver<Arc<ShellSettings>>,
     /// What changes, from now on.
     pub news: broadcast::Sender<News>,
+    /// The last events.
+    pub recent: RecentEvents,
 }
 
 impl Front {

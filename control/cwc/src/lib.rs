@@ -16,6 +16,7 @@ pub mod events;
 pub mod front;
 pub mod keys;
 pub mod metrics;
+pub mod page;
 pub mod persist;
 pub mod projections;
 pub mod random;

@@ -11,11 +11,13 @@ mod fault;
 mod guard;
 mod licence;
 mod openapi;
+mod page;
 mod rate;
 mod stream;
 mod v1;
 
 use std::future::Future;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,31 +30,43 @@ use spk_serving::log::LogControl;
 use spk_serving::tls::{Peer, TlsListener};
 
 use crate::front::Front;
+use crate::page::session::Sessions;
 use fault::Fault;
 use rate::Rates;
 
-/// What every handler is given.
+/// What the API works with.
 #[derive(Debug)]
-struct Site {
-    front: Front,
+pub struct Site {
+    /// The loop's side.
+    pub front: Front,
     /// The bearer token.
-    token: String,
-    rates: Rates,
-    log: LogControl,
+    pub token: String,
+    /// Changes the level of the log.
+    pub log: LogControl,
+    /// Makes and checks the tokens of the page's forms.
+    pub sessions: Sessions,
 }
 
-type Shared = Arc<Site>;
+/// What every handler is given.
+#[derive(Debug)]
+struct State {
+    site: Site,
+    rates: Rates,
+}
+
+impl Deref for State {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.site
+    }
+}
+
+type Shared = Arc<State>;
 
 /// Serves the API on `listener` until `stop` resolves.
-pub async fn serve(
-    listener: TlsListener,
-    front: Front,
-    token: String,
-    log: LogControl,
-    stop: impl Future<Output = ()>,
-) {
-    let site = Arc::new(Site { front, token, rates: Rates::default(), log });
-    let routes = routes(&site);
+pub async fn serve(listener: TlsListener, site: Site, stop: impl Future<Output = ()>) {
+    let routes = routes(&Arc::new(State { site, rates: Rates::default() }));
     let service = move |peer: &Peer| {
         let caller = guard::Caller::of(peer);
         TowerToHyperService::new(routes.clone().layer(axum::Extension(caller)))
@@ -77,6 +91,11 @@ fn routes(site: &Shared) -> Router {
         .route("/v1/upgrade/confirm", post(admin::confirm_upgrade))
         .route("/v1/log", post(admin::log))
         .route("/openapi.json", get(openapi::document))
+        .route("/", get(page::page))
+        .route("/page.css", get(page::css))
+        .route("/page.js", get(page::script))
+        .route("/page/receipt", post(page::receipt))
+        .route("/page/reactivate", post(page::reactivate))
         .fallback(|| async { Fault::not_found() })
         .layer(axum::middleware::from_fn_with_state(Arc::clone(site), guard::guard))
         .with_state(Arc::clone(site))

@@ -25,11 +25,13 @@ use tokio::sync::{broadcast, mpsc, watch};
 use crate::config::{self, Config};
 use crate::events::EventFile;
 use crate::front::{Front, Shown, now};
+use crate::keys;
 use crate::metrics::{Counters, CwcPages};
+use crate::page::session::Sessions;
 use crate::persist::Keeper;
+use crate::rest::{self, Site};
 use crate::run::{self, Inbox, Outlet, Parts};
 use crate::usage::MachineUsage;
-use crate::{keys, rest};
 
 /// Where the state is kept.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -111,6 +113,7 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
         upstream: config.shell.upstream_url.to_string().into(),
     }));
     let settings = watch::Sender::new(Arc::new(config.shell.clone()));
+    let events = EventFile::new(setup.store.events());
     let (asks, asked) = mpsc::channel(REQUESTS);
     let (news, _) = broadcast::channel(NEWS);
     let front = Front {
@@ -118,7 +121,9 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
         shown: shown.subscribe(),
         settings: settings.subscribe(),
         news: news.clone(),
+        recent: events.shown(),
     };
+    let sessions = Sessions::new().context("cannot make keys for the page")?;
     let counters = Counters::default();
     let pages: Arc<dyn Pages> = Arc::new(CwcPages::new(
         front.clone(),
@@ -141,12 +146,13 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
         bus,
         instances: setup.instances.clone(),
         namespace: setup.namespace.as_str().into(),
-        events: EventFile::new(setup.store.events()),
+        events,
         counters,
         log: log.clone(),
     };
     let (stop, stopped) = watch::channel(false);
-    let api = tokio::spawn(serve_rest(setup.rest, rest_tls, front, keys.token, log, stopped));
+    let site = Site { front, token: keys.token, log, sessions };
+    let api = tokio::spawn(serve_rest(setup.rest, rest_tls, site, stopped));
     let inbox = Inbox { asks: asked, bus: bus_events, config: changed, certificates };
     let outlet = Outlet { shown, settings, news };
     let ended = run::run(parts, outlet, inbox, signals).await;
@@ -197,15 +203,13 @@ async fn serve_pages(setup: &Setup, pages: &Arc<dyn Pages>, tls: &Tls) -> anyhow
 async fn serve_rest(
     address: SocketAddr,
     tls: Tls,
-    mut front: Front,
-    token: String,
-    log: log::LogControl,
+    mut site: Site,
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut stop = std::pin::pin!(async move { drop(stopped.wait_for(|stopped| *stopped).await) });
     // Before the state was read there is nothing to show; the loop may also end without it.
     tokio::select! {
-        shown = front.shown.changed() => if shown.is_err() { return },
+        shown = site.front.shown.changed() => if shown.is_err() { return },
         () = &mut stop => return,
     }
     let listener = loop {
@@ -222,7 +226,7 @@ async fn serve_rest(
         }
     };
     tracing::info!(address = %listener.address(), "REST API listens");
-    rest::serve(listener, front, token, log, stop).await;
+    rest::serve(listener, site, stop).await;
 }
 
 /// How many requests may wait for the loop.

@@ -1,0 +1,301 @@
+//! The web page: what the licence is, what to do next, and forms that do it.
+//!
+//! Owns what the page says, as texts in their order. Answers no request (`rest::page` does) and
+//! decides nothing: all is taken from the views. Invariant: no JWT, receipt or key is on the page.
+//! Source: licensing.md §14.2 (LIC-930 to LIC-933).
+
+pub mod plot;
+pub mod session;
+mod words;
+
+use askama::Template;
+use jiff::Timestamp;
+use spk_entitlement::Verdict;
+use spk_license::context::Context;
+use spk_license::view::Facts;
+use spk_license::view::license::{License, SlotState};
+use spk_license::view::steps::NextStep;
+
+use crate::events::Recent;
+use crate::telemetry::{Counted, Telemetry};
+use plot::Plot;
+
+/// What came of a form.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Message {
+    /// Whether it was done.
+    pub good: bool,
+    /// In words.
+    pub text: String,
+}
+
+/// The page.
+#[derive(Debug, Template)]
+#[template(path = "page.html")]
+pub struct Page {
+    /// Name of the cluster.
+    cluster: String,
+    /// `allow`, `warn` or `block`: the colour.
+    tone: &'static str,
+    /// The verdict in words.
+    headline: &'static str,
+    /// Why.
+    because: String,
+    /// When and why traffic stops if nothing is done.
+    stops: String,
+    /// What came of a form.
+    message: Option<Message>,
+    /// The error that stands: what, and what to do.
+    error: Option<(String, String)>,
+    /// What people are warned of.
+    warnings: Vec<String>,
+    /// The numbered steps.
+    steps: Vec<Step>,
+    /// Names and values of the licence.
+    licence: Vec<(&'static str, String)>,
+    /// The four slots: name, state, since when.
+    slots: Vec<[String; 3]>,
+    /// The windows: period, what it is.
+    calendar: Vec<[String; 2]>,
+    /// Usage of the open window.
+    usage: Vec<(&'static str, String)>,
+    /// Its plot.
+    plot: Option<Plot>,
+    /// Whether another licence can be handed in.
+    switchable: bool,
+    /// Controllers and the gates of their TMMs.
+    controllers: Vec<Controller>,
+    /// The last events: when, reason, text, and whether it is a warning.
+    events: Vec<Told>,
+    /// The session's token, for the forms.
+    token: String,
+    /// When the page was made.
+    made: String,
+}
+
+/// A numbered step.
+#[derive(Debug)]
+struct Step {
+    text: String,
+    command: Option<String>,
+    not_before: Option<String>,
+    act: Act,
+}
+
+/// What a step's button does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Act {
+    None,
+    /// From this address.
+    Download(&'static str),
+    Upload,
+    Paste,
+}
+
+#[derive(Debug)]
+struct Controller {
+    name: String,
+    seen: String,
+    tmms: Vec<[String; 3]>,
+}
+
+#[derive(Debug)]
+struct Told {
+    time: String,
+    reason: String,
+    text: String,
+    warning: bool,
+}
+
+impl Page {
+    /// The page that shows `facts`, with `token` in its forms.
+    #[must_use]
+    pub fn new(
+        facts: &Facts,
+        context: &Context,
+        recent: &Recent,
+        token: String,
+        message: Option<Message>,
+    ) -> Self {
+        let license = License::new(facts);
+        let telemetry = Telemetry::new(context);
+        let reason = words::reason(license.verdict.reason);
+        Self {
+            cluster: facts.cluster.clone(),
+            tone: words::tone(license.verdict.value),
+            headline: words::headline(license.verdict.value),
+            because: format!("{reason} (since {})", date(license.verdict.since)),
+            stops: stops(&license),
+            message,
+            error: license.error.as_ref().map(|e| (e.text.clone(), e.action.clone())),
+            warnings: license.warnings.iter().map(|warning| warning.text.clone()).collect(),
+            steps: license.next_steps.iter().map(Step::new).collect(),
+            licence: licence(&license),
+            slots: slots(&license),
+            calendar: calendar(facts, &telemetry),
+            usage: usage(telemetry.usage),
+            plot: Plot::new(&telemetry),
+            switchable: license.active && license.slots.switch.is_none(),
+            controllers: license.controllers.iter().map(Controller::new).collect(),
+            events: recent.newest_first().map(Told::new).collect(),
+            token,
+            made: date(license.clock.trusted),
+        }
+    }
+}
+
+impl Step {
+    fn new(step: &NextStep) -> Self {
+        let act = match step.id.as_str() {
+            "report" => Act::Download(match step.command.as_deref() {
+                Some(command) if command.contains("--slot switch") => "/report?slot=switch",
+                Some(command) if command.contains("--slot current") => "/report?slot=current",
+                Some(_) | None => "/report",
+            }),
+            "receipt" => Act::Upload,
+            _ if step.command.as_deref().is_some_and(|command| command.contains("reactivate")) => {
+                Act::Paste
+            }
+            _ => Act::None,
+        };
+        Self {
+            text: step.text.clone(),
+            command: step.command.clone(),
+            not_before: step.not_before.map(date),
+            // What cannot be done yet has no button.
+            act: if step.not_before.is_some() { Act::None } else { act },
+        }
+    }
+}
+
+impl Controller {
+    fn new(controller: &spk_license::view::license::Controller) -> Self {
+        let tmm = |tmm: &spk_license::view::license::Tmm| {
+            let until = match (tmm.gate.as_str(), tmm.lease_remaining) {
+                ("latched", _) => String::from("for as long as it runs"),
+                (_, Some(seconds)) => format!("{seconds} s left without a new heartbeat"),
+                (_, None) => tmm.reason.map(words::reason).unwrap_or_default(),
+            };
+            [tmm.name.clone(), tmm.gate.clone(), until]
+        };
+        Self {
+            name: controller.namespace.clone(),
+            seen: controller.last_seen.map_or_else(|| String::from("never"), date),
+            tmms: controller.tmms.iter().map(tmm).collect(),
+        }
+    }
+}
+
+impl Told {
+    fn new(event: &crate::events::Line) -> Self {
+        Self {
+            time: date(event.time),
+            reason: event.reason.clone(),
+            text: event.text.clone(),
+            warning: event.kind == "Warning",
+        }
+    }
+}
+
+fn stops(license: &License) -> String {
+    let reason = license.stops_because.map(words::reason).unwrap_or_default();
+    match (license.stops_at, license.verdict.value) {
+        (Some(at), Verdict::Block) => {
+            format!("Traffic is stopped since {}. {reason}", date(at))
+        }
+        (Some(at), Verdict::Allow | Verdict::Warn) => {
+            format!("If nothing is done, traffic stops on {}: {reason}", date(at))
+        }
+        (None, _) => String::from(
+            "Traffic does not stop by itself: the license is in production and active.",
+        ),
+    }
+}
+
+fn licence(license: &License) -> Vec<(&'static str, String)> {
+    let mut rows = vec![
+        (
+            "Digital asset id",
+            license.digital_asset_id.map_or_else(|| "none yet".into(), |id| id.to_string()),
+        ),
+        ("Order type", license.order_type.map_or_else(|| "no JWT".into(), |o| o.to_string())),
+        ("Active", if license.active { "yes" } else { "no" }.into()),
+        ("Mode", license.mode.as_str().into()),
+    ];
+    rows.push((
+        "Ends",
+        license.expiry.as_ref().map_or_else(
+            || "no end is known".into(),
+            |end| match end.days {
+                days if days < 0 => format!("{}, {} days ago", date(end.date), -days),
+                0 => format!("{}, within a day", date(end.date)),
+                days => format!("{}, in {days} days", date(end.date)),
+            },
+        ),
+    ));
+    rows.push(("Clock", words::clock(&license.clock.state).into()));
+    rows
+}
+
+fn slots(license: &License) -> Vec<[String; 3]> {
+    let row = |name: &str, slot: Option<&SlotState>| {
+        let (state, since) = slot.map_or_else(
+            || (String::from("empty"), String::new()),
+            |slot| (format!("{} ({})", slot.text, slot.state.number()), date(slot.since)),
+        );
+        [name.to_owned(), state, since]
+    };
+    let slots = &license.slots;
+    vec![
+        row("License", Some(&slots.license)),
+        row("Current report", slots.current.as_ref()),
+        row("Next window", slots.next.as_ref()),
+        row("Switch", slots.switch.as_ref()),
+    ]
+}
+
+fn calendar(facts: &Facts, telemetry: &Telemetry) -> Vec<[String; 2]> {
+    let period = |start: Timestamp, end: Timestamp| format!("{} to {}", day(start), day(end));
+    let mut rows = Vec::new();
+    if let Some(current) = facts.current {
+        let window = crate::telemetry::Span::from(current.window);
+        let text = if current.slot.state.offers_report() && !facts.mode.sends() {
+            format!("{}: download the report now", current.slot.state.text())
+        } else {
+            current.slot.state.text().to_owned()
+        };
+        rows.push([period(window.start, window.end), text]);
+    }
+    if let Some(open) = telemetry.window {
+        let text = if facts.mode.sends() {
+            format!("open; the report is sent on {}", date(open.end))
+        } else {
+            format!("open; download from {}", date(open.end))
+        };
+        rows.push([period(open.start, open.end), text]);
+    }
+    for window in telemetry.upcoming.iter().take(3) {
+        let text =
+            if facts.mode.sends() { "to come" } else { "to come; download from its last day" };
+        rows.push([period(window.start, window.end), text.to_owned()]);
+    }
+    rows
+}
+
+fn usage(usage: Counted) -> Vec<(&'static str, String)> {
+    vec![
+        ("vCPUs, at most", usage.cpu_count.to_string()),
+        ("Kinds of resources, at most", usage.unique_crds.to_string()),
+        ("Resources, at most", usage.total_crds.to_string()),
+        ("Samples taken", usage.samples.to_string()),
+        ("Hours without a sample", usage.missed.to_string()),
+    ]
+}
+
+fn date(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+fn day(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d").to_string()
+}

@@ -1,0 +1,49 @@
+//! Codes in words, for people.
+
+use spk_entitlement::{Reason, Verdict};
+use spk_license::codes::Code;
+
+/// The colour of a verdict.
+pub(super) const fn tone(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Allow => "allow",
+        Verdict::Warn => "warn",
+        Verdict::Block => "block",
+    }
+}
+
+/// The verdict in words.
+pub(super) const fn headline(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Allow => "Traffic may pass",
+        Verdict::Warn => "Traffic may pass, but something needs attention",
+        Verdict::Block => "Traffic is stopped",
+    }
+}
+
+/// A reason of licensing.md §9 and §12 in words.
+pub(super) fn reason(reason: Reason) -> String {
+    let own = match reason {
+        Reason::Verified => "The license is verified and nothing is wrong.",
+        Reason::NotActivated => "The license is not active yet: no report was acknowledged so far.",
+        Reason::Expiring => "The license ends soon.",
+        Reason::Expired => "The license has ended.",
+        Reason::Switching => "A switch of licenses is under way.",
+        Reason::Unknown => "No verdict was heard yet.",
+        Reason::LeaseEnded => "The last lease has ended.",
+        Reason::NoLease => "No lease came yet.",
+        Reason::NoTrustAnchor => "The CWC's public key is missing there.",
+        other => Code::from_code(other.code()).map_or(other.code(), Code::text),
+    };
+    own.to_owned()
+}
+
+/// State of the clock in words.
+pub(super) fn clock(state: &str) -> &'static str {
+    match state {
+        "ok" => "right",
+        "rolled_back" => "more than an hour behind",
+        "jumped_forward" => "jumped more than 30 days ahead",
+        _ => "unknown",
+    }
+}
