@@ -4,6 +4,8 @@
 //! goes to its own host only, over TLS that was verified with the system's CAs and those handed in;
 //! a redirect is not followed. Source: licensing.md §5.1 (LIC-404, LIC-405).
 
+mod mutual;
+
 use std::error::Error;
 use std::time::Duration;
 
@@ -21,6 +23,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::timeout;
+
+pub use mutual::{MutualClient, ServerNameError};
 
 use crate::tls;
 
