@@ -1,7 +1,7 @@
 # Every recipe is one call; `make help` lists the targets from the comments.
 SUITES := pure dpdk lab demo
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench static soak clean-machine $(SUITES:%=test-%)
+.PHONY: help setup demo test check bench static soak clean-machine test-page $(SUITES:%=test-%)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,9 @@ test-lab: setup ## the real programs with real peers in network namespaces (root
 
 test-demo: setup ## `make demo` without a terminal, its report checked
 	@tests/setup/suite.sh demo
+
+test-page: setup ## the web page in headless Chromium (installs it, 310 MB)
+	@tests/setup/suite.sh page
 
 check: setup ## formatting, lints, docs, licences, directions of dependence
 	@tests/setup/suite.sh check

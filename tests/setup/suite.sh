@@ -2,7 +2,7 @@
 # Runs suites by name, one after the other, and says how long each took.
 #
 #   suite.sh pure dpdk lab demo     tests, by nextest profile (.config/nextest.toml)
-#   suite.sh check | bench | soak | static | show
+#   suite.sh check | bench | soak | static | page | show
 #
 # All suites build the whole workspace with the same features, so that each compiles once.
 # The exit code is not 0 if any part failed; later parts still run.
@@ -82,6 +82,7 @@ for name in "$@"; do
     check) check ;;
     bench) programs && part bench cargo run --quiet --release -p spk-benches --bin spk-bench ;;
     static) static ;;
+    page) part chromium tests/setup/chromium.sh && tests_built && nextest page ;;
     soak) static; programs && for _ in $(seq "${ROUNDS:-20}"); do nextest lab || break; done ;;
     show) show || FAILED+=(demo) ;;
     *) echo "unknown suite '$name'" >&2; exit 2 ;;

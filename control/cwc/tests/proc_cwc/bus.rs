@@ -2,79 +2,17 @@
 
 use std::time::Duration;
 
-use spk_bus::{Bus, BusEvent, End, Events, Link};
 use spk_entitlement::lease::{self, Kind, LeaseClaims};
-use spk_entitlement::messages::{Body, GateState, GetEntitlementRequest, Message, Nonce, TmmNonce};
+use spk_entitlement::messages::Body;
 use spk_entitlement::{Class, Jwks, Verdict};
-use tokio::time::timeout;
-use uuid::Uuid;
 
 use crate::authority;
+use crate::controller::{Controller, runtime};
 use crate::rig::{Rig, eventually};
-
-/// A Controller's end of the bus.
-struct Controller {
-    namespace: &'static str,
-    bus: Bus,
-    events: Events,
-}
-
-impl Controller {
-    fn new(rig: &Rig, namespace: &'static str) -> Self {
-        let end = End::Controller { namespace: namespace.to_owned() };
-        let (bus, events) = Bus::open(end, Link::Local { path: rig.path("bus.sock") });
-        Self { namespace, bus, events }
-    }
-
-    /// Asks for the entitlement; gives the id of the request.
-    fn ask(&self) -> Uuid {
-        let id = Uuid::new_v4();
-        let tmm = TmmNonce {
-            pod: "pod-uid".to_owned(),
-            name: "f5-tmm-0".to_owned(),
-            nonce: Nonce([5; 16]),
-            gate: GateState::Closed,
-        };
-        let body = Body::GetEntitlementRequest(GetEntitlementRequest {
-            instance: "instance-uid".to_owned(),
-            version: "0.1.0".to_owned(),
-            attempt: 1,
-            last: None,
-            tmms: vec![tmm],
-            trust: Vec::new(),
-        });
-        let message = Message { id, reply_to: None, namespace: self.namespace.to_owned(), body };
-        drop(self.bus.publish(message.seal(authority::wall())));
-        id
-    }
-
-    /// The next message that `wanted` takes.
-    async fn next(&mut self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
-        let waiting = async {
-            loop {
-                match self.events.next().await.expect("the end is open") {
-                    BusEvent::Message(delivery) => {
-                        let message = delivery.message().clone();
-                        delivery.ack();
-                        if wanted(&message) {
-                            return message;
-                        }
-                    }
-                    BusEvent::Up | BusEvent::Down { .. } => {}
-                }
-            }
-        };
-        timeout(Duration::from_secs(10), waiting).await.unwrap_or_else(|_| panic!("no {what}"))
-    }
-}
 
 fn claims(rig: &Rig, token: &str) -> LeaseClaims {
     let set = std::fs::read_to_string(rig.path("config/cwc-lease-jwks/jwks.json")).unwrap();
     lease::verify(token, &Jwks::parse(&set).unwrap()).unwrap().claims
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
 /// LIC-217, what Controllers see of the first activation: `GetbackLater` before, the broadcast at
