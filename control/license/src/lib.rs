@@ -29,7 +29,6 @@ pub mod decode;
 pub mod event;
 pub mod machine;
 pub mod now;
-pub mod projection;
 pub mod receipt;
 pub mod report;
 pub mod settings;

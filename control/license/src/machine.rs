@@ -9,7 +9,9 @@
 //! Source: licensing.md §3, §5.1, §6, §7.2, §7.5, §8.
 
 mod boot;
+mod control;
 mod facts;
+mod objects;
 mod receipts;
 mod reports;
 mod sending;

@@ -2,6 +2,7 @@ mod activation;
 mod cells;
 mod properties;
 mod receipts;
+mod record;
 mod restart;
 mod sending;
 mod stopping;
