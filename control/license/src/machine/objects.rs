@@ -16,6 +16,7 @@ use crate::event::Objects;
 use crate::settings::{Mode, Settings};
 use crate::state::{Slot, State};
 use crate::step::{Answer, Notice, Refusal};
+use crate::table::{self, Cell};
 use crate::token::LicenseToken;
 use crate::trigger::Trigger;
 
@@ -38,10 +39,10 @@ impl Turn<'_> {
         if self.machine.run.stopped.is_some() || !(jwt_changed || jwks_changed) {
             return;
         }
-        self.store();
-        self.machine.context.seen_jwt = name;
         let state = self.machine.context.license.state;
         if state.is_active() {
+            self.store();
+            self.machine.context.seen_jwt = name;
             self.fire(Slot::License, Trigger::Cfg, None);
             let new = self.machine.run.jwt.as_ref();
             let in_force = self.machine.context.grant.as_ref().map(|grant| &grant.text);
@@ -51,16 +52,39 @@ impl Turn<'_> {
             self.try_sending_again();
             return;
         }
+        self.start_over(name);
+    }
+
+    /// `cfg` before activation, with the JWT of this name. In 3, 4, 6 and 11 it changes nothing
+    /// yet: the JWT stays unseen until the slot gets to where it counts.
+    fn start_over(&mut self, name: Option<String>) {
+        let state = self.machine.context.license.state;
+        let counts = table::license(state, Trigger::Cfg) != Cell::Stay;
         // In 2 and 5 nothing can get worse; elsewhere only what verifies starts over.
         let broken = matches!(state, State::InitializationFailed | State::RegistrationFailed);
-        if (broken || self.looks_valid()) && state != State::Default {
-            let cell = self.fire(Slot::License, Trigger::Cfg, None);
-            if self.machine.context.license.state == State::Default
-                && cell != crate::table::Cell::Stay
-            {
+        let valid = broken || self.looks_valid();
+        if counts || !valid || state == State::Default {
+            self.store();
+            self.machine.context.seen_jwt = name;
+        }
+        if valid && state != State::Default {
+            self.fire(Slot::License, Trigger::Cfg, None);
+            if counts {
                 self.machine.context.refused.license = None;
                 self.initialise();
             }
+        }
+    }
+
+    /// A JWT that came when it could not count yet.
+    pub(super) fn look_at_waiting_jwt(&mut self) {
+        let state = self.machine.context.license.state;
+        if table::license(state, Trigger::Cfg) == Cell::Stay {
+            return;
+        }
+        let name = self.machine.run.jwt.as_deref().map(sha256);
+        if name != self.machine.context.seen_jwt {
+            self.start_over(name);
         }
     }
 

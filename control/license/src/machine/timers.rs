@@ -31,6 +31,7 @@ impl Turn<'_> {
             }
         }
         self.give_up_late();
+        self.look_at_waiting_jwt();
         self.age();
         self.expire_before_activation();
         // Missed hours belong to the window that ends.

@@ -292,6 +292,37 @@ fn another_jwt_before_activation_starts_over() {
     }
 }
 
+/// Note f: `cfg` changes nothing in 11, but the JWT is not forgotten.
+#[test]
+fn another_jwt_in_11_counts_once_11_is_left() {
+    for restart in [false, true] {
+        let mut rig = Rig::waiting("paid", Mode::Connected);
+        rig.objects.jwt = Some(Rig::jwt("eval", 1));
+        rig.feed(Event::Objects(Box::new(rig.objects.clone()))).unwrap();
+        rig.settle();
+        assert_eq!(rig.state(Slot::License), Some(11));
+        let report = rig.machine.context().reports.license.as_ref().unwrap().id;
+        if restart {
+            rig.boot();
+            rig.settle();
+            assert_eq!(rig.state(Slot::License), Some(11));
+        }
+        let failure = crate::upstream::Failure {
+            code: Code::UpstreamRejected,
+            temporary: false,
+            retry_after: None,
+        };
+        let outcome = Err(failure);
+        rig.feed(Event::Upstream { slot: Slot::License, report, outcome }).unwrap();
+        assert_eq!(rig.state(Slot::License), Some(13));
+        rig.pass(4);
+        assert_eq!(rig.state(Slot::License), Some(11));
+        let context = rig.machine.context();
+        assert_eq!(context.grant.as_ref().unwrap().claims.order_type.as_str(), "eval");
+        assert_eq!(context.superseded[0].report_id, report);
+    }
+}
+
 /// A JWT that does not verify starts nothing over while a report waits.
 #[test]
 fn a_broken_jwt_before_activation_changes_nothing() {
