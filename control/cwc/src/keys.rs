@@ -4,19 +4,16 @@
 //! nothing. Invariant: a private key is overwritten by nothing but `next.jwk`, and the published set
 //! only grows (LIC-011). Source: licensing.md §1.2, §13.
 
+use spk_entitlement::desk::KeyRing;
 use spk_jose::{Ed25519Key, Ed25519KeyError, Jwks, JwksError, base64url};
-use spk_store::{Record, Store, StoreError};
+use spk_store::{Record, Store, StoreError, Version};
 
 use crate::random::{self, RandomError};
 
 /// What was found or made.
 pub struct Keys {
-    /// Signs statements.
-    pub lease: Ed25519Key,
-    /// Is to sign them once every Controller trusts it (LIC-017).
-    pub next: Option<Ed25519Key>,
-    /// The published keys.
-    pub jwks: Jwks,
+    /// Sign statements.
+    pub lease: Lease,
     /// Signs reports.
     pub report: Ed25519Key,
     /// The bearer token.
@@ -25,8 +22,17 @@ pub struct Keys {
 
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keys").field("lease", &self.lease.kid()).finish_non_exhaustive()
+        f.debug_struct("Keys").field("lease", &self.lease).finish_non_exhaustive()
     }
+}
+
+/// The keys of statements, and the version of the Secret that they were read from.
+#[derive(Debug)]
+pub struct Lease {
+    /// For the desk.
+    pub ring: KeyRing,
+    /// Of Secret `cwc-lease-key`.
+    pub version: Version,
 }
 
 /// A key cannot be used. No text holds a part of one.
@@ -82,17 +88,45 @@ impl KeyError {
 ///
 /// [`KeyError`]; what is there and cannot be used stays as it is.
 pub async fn open<S: Store>(store: &S) -> Result<Keys, KeyError> {
-    let record = made_once(store, LEASE_KEY, || new_key(LEASE_KEY)).await?;
-    let lease = key(&record, LEASE_KEY, PRIVATE)?.ok_or(absent(LEASE_KEY, PRIVATE))?;
-    let next = key(&record, LEASE_KEY, NEXT)?;
-    let jwks = publish(store, &lease, next.as_ref()).await?;
+    made_once(store, LEASE_KEY, || new_key(LEASE_KEY)).await?;
+    let lease = lease(store).await?;
     let record = made_once(store, REPORT_KEY, || new_key(REPORT_KEY)).await?;
     let report = key(&record, REPORT_KEY, PRIVATE)?.ok_or(absent(REPORT_KEY, PRIVATE))?;
     let new_token = || Ok(Record::of(TOKEN, base64url::encode(&random::bytes::<32>()?)));
     let record = made_once(store, AUTH_TOKEN, new_token).await?;
     let token = record.text(TOKEN).map(|text| text.trim().to_owned());
     let token = token.filter(|text| !text.is_empty()).ok_or(absent(AUTH_TOKEN, TOKEN))?;
-    Ok(Keys { lease, next, jwks, report, token })
+    Ok(Keys { lease, report, token })
+}
+
+/// Reads the keys of statements again if Secret `cwc-lease-key` is no longer of `version`: a
+/// `next.jwk` came (LIC-017).
+///
+/// # Errors
+///
+/// [`KeyError`]; the keys in use stay.
+pub async fn changed<S: Store>(store: &S, version: &Version) -> Result<Option<Lease>, KeyError> {
+    match store.read(LEASE_KEY).await? {
+        Some(stored) if stored.version == *version => Ok(None),
+        // A Secret that is gone says nothing: the keys in use stay.
+        None => Ok(None),
+        Some(_) => lease(store).await.map(Some),
+    }
+}
+
+async fn lease<S: Store>(store: &S) -> Result<Lease, KeyError> {
+    let stored = store.read(LEASE_KEY).await?.ok_or(absent(LEASE_KEY, PRIVATE))?;
+    let private = key(&stored.record, LEASE_KEY, PRIVATE);
+    let next = key(&stored.record, LEASE_KEY, NEXT)?;
+    let (signing, next) = match (private, next) {
+        (Ok(Some(private)), next) => (private, next),
+        // The old key is lost: the new one signs at once.
+        (Ok(None) | Err(_), Some(next)) => (next, None),
+        (Ok(None), None) => return Err(absent(LEASE_KEY, PRIVATE)),
+        (Err(error), None) => return Err(error),
+    };
+    let published = publish(store, &signing, next.as_ref()).await?;
+    Ok(Lease { ring: KeyRing { signing, next, published }, version: stored.version })
 }
 
 /// Makes `next.jwk` the signing key: it signs from now on (LIC-017).
@@ -100,12 +134,11 @@ pub async fn open<S: Store>(store: &S) -> Result<Keys, KeyError> {
 /// # Errors
 ///
 /// [`KeyError`]; the Secret stays as it is.
-pub async fn rotate<S: Store>(store: &S) -> Result<(), KeyError> {
+pub async fn rotate<S: Store>(store: &S) -> Result<Version, KeyError> {
     let stored = store.read(LEASE_KEY).await?.ok_or(absent(LEASE_KEY, NEXT))?;
     let next = stored.record.text(NEXT).ok_or(absent(LEASE_KEY, NEXT))?;
     let record = Record::of(PRIVATE, next.as_bytes());
-    store.replace(LEASE_KEY, record, &stored.version).await?;
-    Ok(())
+    Ok(store.replace(LEASE_KEY, record, &stored.version).await?)
 }
 
 async fn made_once<S: Store>(

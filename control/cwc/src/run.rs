@@ -21,7 +21,7 @@ use spk_license::{Answer, Event, Machine, Now, PeerStatement, Refusal, Step, Sto
 use spk_serving::log::LogControl;
 use spk_serving::shutdown::Signals;
 use spk_serving::tls::CertificateEvent;
-use spk_store::{Store, StoreError};
+use spk_store::{Store, StoreError, Version};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
@@ -30,6 +30,7 @@ use uuid::Uuid;
 use crate::config::{Change, Config, ShellSettings};
 use crate::events::{EventFile, EventKind, EventRecord};
 use crate::front::{Ask, News, Shown, Wish, now};
+use crate::keys::Lease;
 use crate::metrics::Counters;
 use crate::persist::Keeper;
 use crate::random::SystemEntropy;
@@ -43,8 +44,8 @@ pub struct Parts<S, U> {
     pub keeper: Keeper<S>,
     /// The machine: it has read nothing yet.
     pub machine: Machine,
-    /// The keys that sign statements; taken when the desk opens.
-    pub keys: KeyRing,
+    /// The keys that sign statements.
+    pub keys: Lease,
     /// Where the own keys are kept.
     pub key_store: S,
     /// What the folder says at the start.
@@ -97,6 +98,8 @@ struct Shell<S, U> {
     desk: Option<Desk>,
     /// Given to the desk when it opens.
     keys: Option<KeyRing>,
+    /// Version of the Secret of these keys, and when it was last looked at (boot time).
+    keys_read: (Version, Duration),
     config: Config,
     usage: Arc<U>,
     bus: Bus,
@@ -170,7 +173,8 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
             key_store: parts.key_store,
             machine: parts.machine,
             desk: None,
-            keys: Some(parts.keys),
+            keys: Some(parts.keys.ring),
+            keys_read: (parts.keys.version, now().boot),
             config: parts.config,
             usage: Arc::new(parts.usage),
             bus: parts.bus,
@@ -297,6 +301,7 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
             drop(self.feed(Event::Timer).await);
         }
         self.desk_timers().await;
+        self.look_at_keys().await;
     }
 
     /// Hands the present state to the REST API.

@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use spk_bus::{Address, Bus, End, Events, Link};
-use spk_entitlement::desk::KeyRing;
 use spk_license::Machine;
 use spk_serving::log;
 use spk_serving::probes::{self, Pages, Topic};
@@ -139,7 +138,7 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
     let parts = Parts {
         keeper: Keeper::new(store),
         machine,
-        keys: KeyRing { signing: keys.lease, next: keys.next, published: keys.jwks },
+        keys: keys.lease,
         key_store,
         config,
         usage: MachineUsage::new(setup.resources.clone()),

@@ -1,6 +1,7 @@
 //! The loop's dealings with the desk: what it is told, and what it has done.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use spk_entitlement::Class;
 use spk_entitlement::desk::{Desk, Input, Moment, Output, Standing, Start};
@@ -64,6 +65,28 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
         self.desk_outputs().await;
     }
 
+    /// Takes a `next.jwk` that came (LIC-017).
+    pub(super) async fn look_at_keys(&mut self) {
+        let now = now().boot;
+        if now.saturating_sub(self.keys_read.1) < LOOK_AT_KEYS_EVERY {
+            return;
+        }
+        self.keys_read.1 = now;
+        match keys::changed(&self.key_store, &self.keys_read.0).await {
+            Ok(None) => {}
+            Ok(Some(lease)) => {
+                self.keys_read.0 = lease.version;
+                tracing::info!(kid = lease.ring.signing.kid(), "the keys of statements were read");
+                if self.desk.is_some() {
+                    self.desk_input(Input::Keys(lease.ring)).await;
+                } else {
+                    self.keys = Some(lease.ring);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the keys of statements stay as they are"),
+        }
+    }
+
     /// Tells the desk what the machine says now, and a new epoch.
     pub(super) async fn tell_desk(&mut self) {
         if self.desk.is_none() {
@@ -116,7 +139,10 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
                     self.learnt.push_back(PeerStatement { epoch, seq, iat });
                 }
                 Some(Output::Rotated { kid }) => match keys::rotate(&self.key_store).await {
-                    Ok(()) => tracing::info!(kid, "signing with the new key"),
+                    Ok(version) => {
+                        self.keys_read.0 = version;
+                        tracing::info!(kid, "signing with the new key");
+                    }
                     Err(error) => {
                         tracing::error!(%error, "the new key signs, but is not stored as such");
                     }
@@ -186,3 +212,6 @@ fn standing(machine: &Machine, now: Now) -> Standing {
         ends: end.filter(|_| machine.class() == Class::Trial),
     }
 }
+
+/// How often the Secret of the keys is looked at.
+const LOOK_AT_KEYS_EVERY: Duration = Duration::from_secs(5);

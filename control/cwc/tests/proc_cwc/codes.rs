@@ -193,3 +193,29 @@ fn found_expired(rig: &Rig, client: &Client) {
     });
     eventually(Duration::from_secs(5), "the event", || rig.told("LicenseExpired"));
 }
+
+/// LIC-250 for `store_newer`; LIC-520's refusal as the program shows it: a state of a newer form is
+/// state 2, nothing is written and no reset is taken.
+#[test]
+fn a_state_of_a_newer_release_is_left_alone() {
+    use aws_lc_rs::digest::{SHA256, digest};
+    let rig = Rig::new("paid");
+    let cwc = rig.start();
+    eventually(Duration::from_secs(10), "a report", || rig.client().state() == 7);
+    cwc.kill();
+    let context = rig.record("context").replacen("\"schema\":1", "\"schema\":2", 1);
+    let (body, _) = context.rsplit_once(",\"sha256\":\"").unwrap();
+    let hash = digest(&SHA256, body.as_bytes());
+    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    rig.put("store/context", &format!("{body},\"sha256\":\"{hash}\"}}"));
+    let before = rig.records();
+    let cwc = rig.start();
+    let client = rig.client();
+    found(&rig, &client, "store_newer");
+    assert_eq!(client.state(), 2);
+    let bearer = format!("Bearer {}", rig.token());
+    let reset = client.send("POST", "/v1/license/reset", &[("Authorization", &bearer)], b"");
+    assert_eq!(reset.unwrap().status, 405);
+    assert!(cwc.terminate().success());
+    assert_eq!(rig.records(), before);
+}

@@ -11,6 +11,7 @@ mod flow;
 mod page;
 mod receipts;
 mod rig;
+mod rotation;
 mod schema;
 mod service;
 mod stages;
