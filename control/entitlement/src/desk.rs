@@ -248,7 +248,13 @@ impl Desk {
                     self.answer(&message, now);
                 }
             }
-            Input::LogLevels(levels) => self.authority.command_log_levels(levels),
+            Input::LogLevels(levels) => {
+                self.authority.command_log_levels(levels);
+                // At once, in an extra heartbeat (licensing.md §4.2, LIC-329).
+                if self.vouches(now) {
+                    self.heartbeat(now);
+                }
+            }
             Input::Storing(works) => {
                 self.failing_since =
                     if works { None } else { self.failing_since.or(Some(now.boot)) };
