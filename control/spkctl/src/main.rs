@@ -36,7 +36,7 @@ enum Command {
     /// leads nowhere is a note, not a refusal, as all else of the object would be programmed.
     Validate(validate::Args),
     /// Works with licence tokens, reports and receipts.
-    License(license::Args),
+    License(Box<license::Args>),
     /// Works with the spk-node of this machine: status, leases, flows, drops, counters.
     Node(node::Args),
 }

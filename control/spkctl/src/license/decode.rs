@@ -4,15 +4,16 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use clap::ValueEnum;
 use serde_json::{Map, Value};
 use spk_jose::Jwks;
 use spk_license::decode::{DecodeKeys, Decoded, TokenKind, Verification, decode};
 use spk_serving::clock;
 
 use super::files;
+use super::output::{Output, plain};
 
 /// Arguments of `decode`.
 #[derive(Debug, clap::Args)]
@@ -39,25 +40,13 @@ pub(super) struct Args {
     output: Output,
 }
 
-/// Form of the output.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-enum Output {
-    /// For people.
-    #[default]
-    Table,
-    /// For programs.
-    Json,
-    /// For people and programs.
-    Yaml,
-}
-
 /// Shows the token.
 ///
 /// # Errors
 ///
 /// A file that cannot be read, a text that is no token, or a token that is not good; the last one is
 /// shown all the same.
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let text = files::read(&args.file)?;
     let authority = args.jwks.as_deref().map(files::read_key_set).transpose()?;
     let lease = match &args.lease_jwks {
@@ -72,13 +61,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let keys = DecodeKeys { authority, lease, issuers: &args.issuer, now };
     let token = decode(&text, &keys)
         .with_context(|| format!("{} holds no token to show", args.file.display()))?;
-    files::emit(&match args.output {
-        Output::Table => table(&token),
-        Output::Json => serde_json::to_string_pretty(&token)? + "\n",
-        Output::Yaml => serde_saphyr::to_string(&token)?,
-    })?;
+    files::emit(&args.output.text(&token, || table(&token))?)?;
     match token.verification {
-        Verification::Good { .. } | Verification::Unknown => Ok(()),
+        Verification::Good { .. } | Verification::Unknown => Ok(ExitCode::SUCCESS),
         Verification::Bad { code, text } => bail!("{} is not good: {text} ({code})", token.kind),
     }
 }
@@ -109,8 +94,7 @@ fn section(text: &mut String, title: &str, members: &Map<String, Value>, token: 
     let _ = writeln!(text, "{title}");
     for (name, value) in members {
         let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        // A control character of a token must not reach the terminal.
-        let shown: String = shown.chars().map(|c| if c.is_control() { '�' } else { c }).collect();
+        let shown = plain(&shown);
         let date = token.dates.get(name).map(|at| format!("  ({at})")).unwrap_or_default();
         let _ = writeln!(text, "  {name:width$}  {shown}{date}");
     }

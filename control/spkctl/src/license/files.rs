@@ -29,6 +29,19 @@ pub(super) fn read(path: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
+/// The bytes of `path`, at most `limit`.
+pub(super) fn read_bytes(path: &Path, limit: usize) -> anyhow::Result<Vec<u8>> {
+    let file = fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    let read = file.take(most).read_to_end(&mut bytes);
+    read.with_context(|| format!("cannot read {}", path.display()))?;
+    if bytes.len() > limit {
+        bail!("{} is larger than {limit} bytes", path.display());
+    }
+    Ok(bytes)
+}
+
 /// The authority's keys in `path`: the value of `jwt.key` of ConfigMap `cpcl-key-cm`. Keys that are
 /// not usable are named on stderr.
 pub(super) fn read_key_set(path: &Path) -> anyhow::Result<RsaKeySet> {
@@ -63,6 +76,17 @@ pub(super) fn emit(text: &str) -> anyhow::Result<()> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// The start of what a service says about a refusal, on one line.
+pub(super) fn said(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let line: String =
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
+    match line.trim() {
+        "" => String::new(),
+        line => format!(": {line}"),
     }
 }
 

@@ -5,6 +5,7 @@
 //! verified. Source: licensing.md §5.1, §14.1 (LIC-912).
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use http_body_util::Full;
@@ -56,7 +57,7 @@ pub(super) struct Args {
 ///
 /// Files that cannot be used, a service that does not answer or refuses, or an answer that is not
 /// this report's receipt. Nothing is written then.
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.url.scheme_str() != Some("https") || args.url.host().is_none() {
         bail!("--url {} is no https address; the licence travels with the report", args.url);
     }
@@ -87,7 +88,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         "Receipt written to {path}. Next, where the cluster is: spkctl license receipt {path}",
         path = args.output.display()
     );
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Whether the licence is the report's; only the CWC and the service verify its signature.
@@ -152,24 +153,13 @@ fn post(
             (None, true) => "; try again later".to_owned(),
             (None, false) => String::new(),
         };
-        let said = said(&reply.body);
+        let said = files::said(&reply.body);
         anyhow::anyhow!(
             "the service answers {}{said} ({}){wait}",
             reply.status,
             failure.code.code()
         )
     })
-}
-
-/// The start of what a service says about a refusal, on one line.
-fn said(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let line: String =
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
-    match line.trim() {
-        "" => String::new(),
-        line => format!(": {line}"),
-    }
 }
 
 /// The documented address of the licensing service (licensing.md §5.1).

@@ -1,0 +1,164 @@
+//! `spkctl license watch`: one line for each change, from the CWC's server-sent events.
+//!
+//! Owns reading the stream, going on after it broke, and the states that end it. Source: licensing.md
+//! §4.2, §14.1 (LIC-915).
+
+mod stream;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::ValueEnum;
+use jiff::SignedDuration;
+use spk_license::state::State;
+use spk_license::view::license::License;
+use spk_serving::clock;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::files;
+use super::output::{Output, plain};
+use super::site::{Connection, Site};
+use super::status::at;
+pub(super) use stream::Change;
+use stream::Stream;
+
+/// Arguments of `watch`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_long_help = "Examples:\n  spkctl license watch\n  spkctl license watch --until report \
+                       --timeout 1m && spkctl license report -o report.json\n  spkctl license watch \
+                       --until verified --timeout 5m\n\nA connection that breaks, as when the CWC \
+                       restarts, is made again. Exit code 0: the state came. 1: it did not within \
+                       --timeout, or the CWC does not answer."
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    connection: Connection,
+    /// Ends when this holds; without it Ctrl-C ends it.
+    #[arg(long, value_enum)]
+    until: Option<Until>,
+    /// Gives up after this time, such as 90s or 5m.
+    #[arg(long, value_name = "TIME", requires = "until", value_parser = duration)]
+    timeout: Option<Duration>,
+    /// Form of the lines: json and yaml are one object each.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Until {
+    /// The licence is active and no report waits for a receipt.
+    Verified,
+    /// A report can be downloaded.
+    Report,
+}
+
+impl Until {
+    fn holds(self, license: &License) -> bool {
+        let slots = &license.slots;
+        match self {
+            Self::Verified => {
+                let done = |state| matches!(state, State::VerificationComplete);
+                license.active
+                    && license.report.is_none()
+                    && slots.switch.is_none()
+                    && slots.current.as_ref().is_none_or(|slot| done(slot.state))
+            }
+            Self::Report => license.report.is_some(),
+        }
+    }
+
+    const fn told(self) -> &'static str {
+        match self {
+            Self::Verified => "not verified",
+            Self::Report => "no report",
+        }
+    }
+}
+
+/// A time that a person writes.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
+    parsed.ok_or_else(|| format!("{text} is no time, such as 90s or 5m"))
+}
+
+/// Prints changes.
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let site = args.connection.open()?;
+    let license = site.license()?;
+    let slot = &license.slots.license;
+    eprintln!("The licence is {} ({}). Changes:", slot.text, slot.state.number());
+    let line = |change: &Change| {
+        files::emit(&args.output.text(change, || {
+            format!("{} {}\n", at(clock::wall()), plain(&change.words()))
+        })?)
+    };
+    let until = args.until;
+    let done = |license: &License| until.is_some_and(|until| until.holds(license));
+    match site.runtime.block_on(follow(&site, args.timeout, line, done))? {
+        Followed::Done => Ok(ExitCode::SUCCESS),
+        Followed::Late => bail!(
+            "{} within {} s",
+            until.map_or("nothing", Until::told),
+            args.timeout.unwrap_or_default().as_secs()
+        ),
+    }
+}
+
+/// How following ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Followed {
+    /// What was waited for holds.
+    Done,
+    /// The time is over.
+    Late,
+}
+
+/// Hands each change to `line` until `done` holds of the licence or `limit` is over.
+pub(super) async fn follow(
+    site: &Site,
+    limit: Option<Duration>,
+    mut line: impl FnMut(&Change) -> anyhow::Result<()>,
+    mut done: impl FnMut(&License) -> bool,
+) -> anyhow::Result<Followed> {
+    // A limit beyond the clock's range is none.
+    let end = limit.and_then(|limit| Instant::now().checked_add(limit));
+    let end = end.unwrap_or_else(|| Instant::now() + FOR_EVER);
+    let mut first = true;
+    loop {
+        let round = async {
+            let mut stream = Stream::new(site.stream("/v1/license/events").await?);
+            // What changed before the stream began is seen here.
+            if done(&site.license_soon().await?) {
+                return Ok(());
+            }
+            first = false;
+            while let Some(changes) = stream.next().await? {
+                changes.iter().try_for_each(&mut line)?;
+                if done(&site.license_soon().await?) {
+                    return Ok(());
+                }
+            }
+            bail!("the CWC ended the stream")
+        };
+        let error = match timeout_at(end, round).await {
+            Err(_) => return Ok(Followed::Late),
+            Ok(Ok(())) => return Ok(Followed::Done),
+            Ok(Err(error)) => error,
+        };
+        if first {
+            return Err(error);
+        }
+        eprintln!("spkctl: {error:#}; trying again");
+        if timeout_at(end, sleep(AGAIN_AFTER)).await.is_err() {
+            return Ok(Followed::Late);
+        }
+    }
+}
+
+/// Between two connections.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Longer than anybody waits.
+const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
