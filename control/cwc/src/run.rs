@@ -17,7 +17,7 @@ use std::time::Duration;
 use spk_bus::{Bus, BusEvent, Events as BusEvents};
 use spk_entitlement::desk::{Desk, KeyRing};
 use spk_license::codes::Code;
-use spk_license::{Answer, Event, Machine, Now, PeerStatement, Refusal, Step, Storing};
+use spk_license::{Answer, Event, Machine, Now, PeerStatement, Refusal, Step, Stored, Storing};
 use spk_serving::log::LogControl;
 use spk_serving::shutdown::Signals;
 use spk_serving::tls::CertificateEvent;
@@ -112,6 +112,12 @@ struct Shell<S, U> {
     /// Where the ends of what runs beside the loop go.
     done: mpsc::UnboundedSender<Event>,
     uploads: BTreeMap<Uuid, AbortHandle>,
+    /// Whether the machine started from what is stored.
+    booted: bool,
+    /// When to read it again, if it is to be read (boot time).
+    boot_at: Duration,
+    /// What was read and cannot be used: `context` and the asset id.
+    found: Option<(Stored, Stored)>,
     /// Since when storing fails (boot time).
     failing_since: Option<Duration>,
     /// What machine and desk were last told.
@@ -186,6 +192,9 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
             outlet,
             done,
             uploads: BTreeMap::new(),
+            booted: false,
+            boot_at: Duration::ZERO,
+            found: None,
             failing_since: None,
             told_works: true,
             timer_at: Duration::ZERO,
@@ -297,6 +306,7 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
     }
 
     async fn timers(&mut self) {
+        self.boot().await;
         if self.timer_at.max(self.deferred_until) <= now().boot {
             drop(self.feed(Event::Timer).await);
         }

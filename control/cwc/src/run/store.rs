@@ -13,16 +13,34 @@ use crate::random::SystemEntropy;
 use crate::usage::UsageSource;
 
 impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
-    /// Reads what is stored, and starts the machine from it.
+    /// Reads what is stored, and starts the machine from it. Does so again as long as that cannot be
+    /// stored, and when another copy comes in the place of a state that cannot be used (P6).
     pub(super) async fn boot(&mut self) {
+        let now = now().boot;
+        let usable = self.booted && self.machine.stopped().is_none();
+        if usable || now < self.boot_at {
+            return;
+        }
+        self.boot_at = now + BOOT_AGAIN;
+        let found = (self.keeper.context().await, self.keeper.text(DIGITAL_ASSET_ID).await);
+        if self.booted && self.found.as_ref() == Some(&found) {
+            return;
+        }
+        self.found = Some(found.clone());
         let boot = Boot {
-            context: self.keeper.context().await,
-            digital_asset_id: self.keeper.text(DIGITAL_ASSET_ID).await,
+            context: found.0,
+            digital_asset_id: found.1,
             objects: self.config.objects.clone(),
         };
-        drop(self.feed(Event::Boot(Box::new(boot))).await);
-        self.ensure_asset().await;
-        self.open_desk().await;
+        self.booted = self.feed(Event::Boot(Box::new(boot))).await.is_ok();
+        if self.booted {
+            // What was read is in the machine; only of an unusable state the text is compared.
+            if self.machine.stopped().is_none() {
+                self.found = None;
+            }
+            self.ensure_asset().await;
+            self.open_desk().await;
+        }
     }
 
     /// Stores `next`; says whether it is stored.
@@ -113,6 +131,8 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
     }
 }
 
+/// How long until the stored state is read again.
+const BOOT_AGAIN: Duration = Duration::from_secs(5);
 /// How long timers wait after a store that failed.
 const DEFERRED: Duration = Duration::from_secs(5);
 /// After this the CWC is not ready (P9).

@@ -3,6 +3,7 @@
 //! Each test has a folder, an address of loopback and processes of its own.
 
 mod authority;
+mod boot;
 mod bus;
 mod client;
 mod codes;

@@ -184,9 +184,12 @@ fn a_corrupt_context_is_left_alone_until_a_reset() {
         assert!(cwc.terminate().success());
         assert_eq!(rig.records(), before);
     }
-    fs::write(rig.path("store/context"), &good).unwrap();
+    // A good copy returns while the program runs.
+    fs::write(rig.path("store/context"), "{}").unwrap();
     let cwc = rig.start();
-    assert_eq!(rig.client().state(), 12);
+    assert_eq!(rig.client().state(), 2);
+    fs::write(rig.path("store/context"), &good).unwrap();
+    eventually(Duration::from_secs(10), "the old state", || rig.client().state() == 12);
     cwc.kill();
 
     let asset = rig.record("digitalassetid");
@@ -318,12 +321,14 @@ fn a_killed_cwc_answers_with_its_old_state_within_three_seconds() {
     assert!(slowest <= Duration::from_secs(3), "{slowest:?}");
 }
 
-/// A start of the program whose store is a file system of `size` bytes of its own.
-fn spawn_on_small_disk<'a>(rig: &'a Rig, size: &str) -> crate::rig::Cwc<'a> {
+/// A start of the program whose store is a file system of 512 KiB of its own, with `ballast` bytes
+/// used already.
+fn spawn_on_small_disk(rig: &Rig, ballast: u32) -> crate::rig::Cwc<'_> {
     fs::create_dir_all(rig.path("store")).unwrap();
     let mount = format!(
-        "mount -t tmpfs -o size={size},mode=0700 none '{}' && exec \"$0\" \"$@\"",
-        rig.path("store").display()
+        "mount -t tmpfs -o size=512k,mode=0700 none '{store}' && \
+         head -c {ballast} /dev/zero > '{store}/.ballast'; exec \"$0\" \"$@\"",
+        store = rig.path("store").display()
     );
     let mut command = std::process::Command::new("unshare");
     command
@@ -336,7 +341,7 @@ fn spawn_on_small_disk<'a>(rig: &'a Rig, size: &str) -> crate::rig::Cwc<'a> {
 #[test]
 fn a_full_disk_is_named_and_got_over() {
     let rig = Rig::new("eval");
-    let cwc = spawn_on_small_disk(&rig, "512k");
+    let cwc = spawn_on_small_disk(&rig, 0);
     cwc.wait_ready();
     let client = rig.client();
     eventually(Duration::from_secs(10), "a report", || client.state() == 7);
@@ -356,4 +361,20 @@ fn a_full_disk_is_named_and_got_over() {
     fs::remove_file(&ballast).unwrap();
     client.report();
     assert_eq!(client.state(), 10);
+}
+
+/// LIC-512 at a start: nothing can be stored, so nothing begins; there is space again, and it does.
+#[test]
+fn a_start_on_a_full_disk_goes_on_when_there_is_space() {
+    let rig = Rig::new("eval");
+    let cwc = spawn_on_small_disk(&rig, 1 << 20);
+    cwc.wait_ready();
+    let client = rig.client();
+    let license = client.json("/v1/license");
+    assert_eq!(license["slots"]["license"]["state"], 0);
+    assert_eq!(license["error"]["code"], "store_unavailable");
+    let inside = format!("/proc/{}/root{}", cwc.child.id(), rig.path("store").display());
+    assert!(!fs::exists(format!("{inside}/digitalassetid")).unwrap());
+    fs::remove_file(format!("{inside}/.ballast")).unwrap();
+    eventually(Duration::from_secs(15), "a report", || client.state() == 7);
 }
