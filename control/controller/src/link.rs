@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use spk_plan::Plan;
-use tmm_rpc::{ConnectError, TlsError, TlsFiles, TmmClient, proto};
+use spk_serving::tls::Tls;
+use tmm_rpc::{ConnectError, TlsMaterial, TmmClient, proto};
 use tokio::sync::{Notify, mpsc, watch};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -30,8 +31,8 @@ use statements::{GateOrder, Statement};
 pub struct LinkContext {
     /// Namespace of the TMMs.
     pub namespace: String,
-    /// Certificates of the Controller; read anew for each connection.
-    pub tls: TlsFiles,
+    /// Certificates of the Controller; the newest are taken for each connection.
+    pub tls: Tls,
     /// The newest plan; none before the first.
     pub plans: watch::Receiver<Option<Arc<Plan>>>,
     /// Whether gates may be open.
@@ -104,9 +105,12 @@ pub async fn keep(
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkError {
-    /// A certificate is not readable.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
+    /// The Controller has no certificate yet.
+    #[error("{cause}")]
+    NoCertificate {
+        /// What is missing.
+        cause: String,
+    },
     /// No connection.
     #[error("{0}: {cause}", cause = root(.0))]
     Connect(#[from] ConnectError),
@@ -146,7 +150,7 @@ impl LinkError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Tls(error) => error.code(),
+            Self::NoCertificate { .. } => "tmm_no_certificate",
             Self::Connect(error) => error.code(),
             Self::OtherPod { .. } => "tmm_other_pod",
             Self::Call { .. } => "tmm_call",
@@ -162,7 +166,11 @@ async fn converse(
     statements: &mut mpsc::UnboundedReceiver<Statement>,
     answered: &mut bool,
 ) -> Result<Infallible, LinkError> {
-    let tls = context.tls.load()?;
+    let Some(pem) = context.tls.pem() else {
+        let cause = context.tls.not_ready().unwrap_or_default();
+        return Err(LinkError::NoCertificate { cause });
+    };
+    let tls = TlsMaterial::from_pem(pem.ca, pem.certificate, pem.key);
     let mut client = TmmClient::to(target.address, &tls).await?;
     let hello = call("Hello", client.hello(proto::HelloRequest {})).await?;
     if hello.pod != target.uid {

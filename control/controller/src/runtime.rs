@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use spk_entitlement::client::{Hello, Output as ClientOutput};
 use spk_entitlement::messages::TmmNonce;
 use spk_plan::Plan;
-use tmm_rpc::TlsFiles;
+use spk_serving::tls::Tls;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -40,7 +40,7 @@ pub struct World<F, S, A> {
     /// Opens gates.
     pub licence: Licensing,
     /// Certificates of the Controller.
-    pub tls: TlsFiles,
+    pub tls: Tls,
     /// Counts.
     pub meters: Meters,
 }

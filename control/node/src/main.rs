@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use spk_node::logging::{self, LogFormat};
 use spk_node::node::{self, AtEnd};
 use spk_node::settings::{EXAMPLE, NodeSettings};
+use spk_serving::log::{self, LogFormat};
 
 /// The Controller of one machine without Kubernetes: it turns a directory of YAML resources into
 /// the configuration of one or more TMMs, starts them, watches them and restarts them.
@@ -83,7 +83,7 @@ fn carry_out(command: Command) -> anyhow::Result<()> {
         }
         Command::Run { config, leave_running, log_format, log_level } => {
             let settings = load(&config)?;
-            logging::start("spk-node", log_format, log_level);
+            log::start("spk-node", log_format, log_level);
             let at_end = if leave_running { AtEnd::LeaveTmms } else { AtEnd::StopTmms };
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)

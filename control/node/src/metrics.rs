@@ -3,11 +3,10 @@
 //! Owns names and help texts; each scrape makes the page anew from what is known at that moment.
 //! Source: operations.md §7.2 (own metrics begin with `spk_`), licensing.md §12.5.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -15,8 +14,9 @@ use prometheus_client::registry::{Registry, Unit};
 use spk_controller::meters::Meters;
 use spk_controller::view::LicenceView;
 use spk_serving::clock;
+use spk_serving::probes::{self, Pages};
+use spk_serving::tls::{CertificateMetrics, Tls};
 
-use crate::http::Pages;
 use crate::socket::{Desk, NodeStatus};
 
 /// The pages of spk-node.
@@ -24,19 +24,14 @@ use crate::socket::{Desk, NodeStatus};
 pub struct NodePages {
     desk: Desk,
     meters: Meters,
-    certificate_end: AtomicU64,
+    identities: Vec<Tls>,
 }
 
 impl NodePages {
-    /// Pages about what `desk` knows; the first certificate ends at `certificate_end` (Unix time).
+    /// Pages about what `desk` knows and when the certificates of `identities` end.
     #[must_use]
-    pub fn new(desk: Desk, meters: Meters, certificate_end: u64) -> Self {
-        Self { desk, meters, certificate_end: AtomicU64::new(certificate_end) }
-    }
-
-    /// Takes the end of renewed certificates.
-    pub fn set_certificate_end(&self, unix_seconds: u64) {
-        self.certificate_end.store(unix_seconds, Ordering::Relaxed);
+    pub const fn new(desk: Desk, meters: Meters, identities: Vec<Tls>) -> Self {
+        Self { desk, meters, identities }
     }
 }
 
@@ -56,15 +51,12 @@ impl Pages for NodePages {
     }
 
     fn metrics(&self) -> String {
-        let end = self.certificate_end.load(Ordering::Relaxed);
-        let mut registry = registry(&self.desk.status(), end);
+        let mut registry = registry(&self.desk.status());
+        CertificateMetrics::register(&mut registry, self.identities.clone());
         if self.desk.views.borrow().licence.is_some() {
             self.meters.register(&mut registry);
         }
-        let mut text = String::new();
-        // Writing to a String does not fail.
-        let _ = encode(&mut text, &registry);
-        text
+        probes::metrics_text(&registry)
     }
 }
 
@@ -115,7 +107,7 @@ fn register_licence(registry: &mut Registry, licence: &LicenceView) {
     }
 }
 
-fn registry(status: &NodeStatus, certificate_end: u64) -> Registry {
+fn registry(status: &NodeStatus) -> Registry {
     let view = &status.controller;
     let mut registry = Registry::with_prefix("spk");
     let generation = Gauge::<i64>::default();
@@ -128,10 +120,6 @@ fn registry(status: &NodeStatus, certificate_end: u64) -> Registry {
     if let Some(licence) = &view.licence {
         register_licence(&mut registry, licence);
     }
-    let certificate = Gauge::<i64>::default();
-    certificate.set(signed(certificate_end));
-    let help = "Unix time at which the first certificate of port 8750 ends";
-    registry.register_with_unit("certificate_expiry", help, Unit::Seconds, certificate);
 
     let up = Family::<Replica, Gauge>::default();
     let acknowledged = Family::<Replica, Gauge>::default();

@@ -18,17 +18,16 @@ use spk_controller::runtime::{self, Licensing, World};
 use spk_controller::view::View;
 use spk_controller::{Actuator as _, EventKind, EventObject, EventRecord, Vault, VaultError};
 use spk_entitlement::contact::MissedHeartbeats;
+use spk_serving::probes::{self, ListenError, Pages, Topic};
+use spk_serving::shutdown::Signals;
 use spk_serving::tls::{self, Alpn, Tls};
-use tmm_rpc::TlsFiles;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::authority::{AuthorityError, SELF_ISSUED, TestAuthority};
-use crate::certs::{self, CertError, Made};
+use crate::certs::{self, CertError};
 use crate::durable;
 use crate::events::EventFile;
 use crate::files::{FileFacts, FollowError, StatusFiles};
-use crate::http::{ListenError, Pages, Site};
 use crate::install::{self, InstallError};
 use crate::layout::{self, Layout};
 use crate::licence::SelfIssued;
@@ -36,7 +35,7 @@ use crate::metrics::NodePages;
 use crate::provision::{self, ProvisionError};
 use crate::settings::{CwcSettings, NodeSettings};
 use crate::socket::{self, Desk};
-use crate::supervisor::{Restarts, SharedEvents, Supervisor};
+use crate::supervisor::{SharedEvents, Supervisor};
 use crate::vault::FileVault;
 
 /// What happens to the TMMs at the end of spk-node.
@@ -134,10 +133,11 @@ pub async fn run(settings: NodeSettings, at_end: AtEnd) -> Result<(), NodeError>
     let events: SharedEvents = Arc::new(Mutex::new(EventFile::new(layout.events())));
     let facts = FileFacts::open(&settings.resource_dir, Arc::clone(&vault), Arc::clone(&events))?;
     // Everything that may fail has been tried before a process is started.
-    let site = Site::bind(settings.probes, settings.metrics).await?;
+    let probes = probes::listen(settings.probes, "probes").await?;
+    let metrics = probes::listen(settings.metrics, "metrics").await?;
     let listener = socket::bind(&layout.socket()).map_err(state_error(layout.socket()))?;
 
-    report_certificates(&events, &settings, &made.new);
+    report_certificates(&events, &settings, &made);
     let note = settings.cwc.is_none().then_some(SELF_ISSUED);
     let catalogue = facts.views();
     let served = settings.app_namespaces.iter().chain([&settings.tmm_namespace]).cloned().collect();
@@ -151,28 +151,35 @@ pub async fn run(settings: NodeSettings, at_end: AtEnd) -> Result<(), NodeError>
         catalogue,
         licence: Arc::clone(&licence),
     };
-    let restarts = supervisor.restarts();
     let renewal = Renewal {
         settings: Arc::clone(&settings),
         layout: layout.clone(),
         jwks,
         events: Arc::clone(&events),
-        views: desk.views.clone(),
     };
-    let meters = Meters::default();
-    let pages = Arc::new(NodePages::new(desk.clone(), meters.clone(), made.first_end));
-    site.serve(&(Arc::clone(&pages) as Arc<dyn Pages>));
-    socket::serve(listener, desk);
-    tokio::spawn(Arc::clone(&licence).beat());
-    tokio::spawn(renewal.run(pages, restarts));
-
+    let files = tls::TlsFiles::grpc(layout.root(), certs::CONTROLLER);
+    let report = certificate_report(&events, &settings.tmm_namespace);
+    let tls = Tls::follow(files, Alpn::Http2, report);
+    let mut identities = vec![tls.clone()];
     let licensing = match &settings.cwc {
         Some(cwc) => {
             tokio::spawn(provision::follow(layout.clone(), Arc::clone(&settings)));
-            Licensing::Cwc(Box::new(licence_world(cwc, &settings, &layout, &events)?))
+            let world = licence_world(cwc, &settings, &layout, &events)?;
+            if let Some(Link::Broker { tls, .. }) = &world.link {
+                identities.push(tls.clone());
+            }
+            Licensing::Cwc(Box::new(world))
         }
-        None => Licensing::SelfIssued(licence),
+        None => Licensing::SelfIssued(Arc::clone(&licence) as _),
     };
+    let meters = Meters::default();
+    let pages: Arc<dyn Pages> = Arc::new(NodePages::new(desk.clone(), meters.clone(), identities));
+    tokio::spawn(probes::serve(probes, Topic::Probes, Arc::clone(&pages)));
+    tokio::spawn(probes::serve(metrics, Topic::Metrics, pages));
+    socket::serve(listener, desk);
+    tokio::spawn(licence.beat());
+    tokio::spawn(renewal.run());
+
     let world = World {
         facts,
         statuses,
@@ -180,7 +187,7 @@ pub async fn run(settings: NodeSettings, at_end: AtEnd) -> Result<(), NodeError>
         events,
         vault,
         licence: licensing,
-        tls: TlsFiles::controller(layout.root()),
+        tls,
         meters,
     };
     let core = CoreSettings {
@@ -235,7 +242,7 @@ fn licence_world(
     })
 }
 
-/// Tells of a bus certificate (OPS-322, OPS-323).
+/// Tells of certificates (OPS-322, OPS-323).
 fn certificate_report(events: &SharedEvents, namespace: &str) -> tls::Report {
     let (events, namespace) = (Arc::clone(events), namespace.to_owned());
     Arc::new(move |event| {
@@ -246,28 +253,6 @@ fn certificate_report(events: &SharedEvents, namespace: &str) -> tls::Report {
             events.record(record);
         }
     })
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }
 
 /// Makes the folders and takes the lock, which ends with the process.
@@ -286,57 +271,34 @@ fn prepare(layout: &Layout) -> Result<Flock<File>, NodeError> {
         .map_err(|_| NodeError::Busy { path: layout.root().to_owned() })
 }
 
-/// Renews certificates once a day. TMMs read theirs when they start, so those that got a new one are
-/// restarted, one after the other; step `licence` makes that unnecessary (OPS-320).
+/// Renews certificates once a day. TMMs and links take new files by themselves (OPS-320).
 struct Renewal {
     settings: Arc<NodeSettings>,
     layout: Layout,
     jwks: Option<String>,
     events: SharedEvents,
-    views: watch::Receiver<Arc<View>>,
 }
 
 impl Renewal {
-    async fn run(self, pages: Arc<NodePages>, restarts: Restarts) {
+    async fn run(self) {
         loop {
             tokio::time::sleep(RENEW_INTERVAL).await;
             // It waits for disks.
-            let made = match tokio::task::block_in_place(|| self.renew()) {
-                Ok(made) => made,
+            match tokio::task::block_in_place(|| self.renew()) {
+                Ok(new) => report_certificates(&self.events, &self.settings, &new),
                 Err(error) => {
                     tracing::error!(%error, code = error.code(), "certificates are not renewed");
-                    continue;
-                }
-            };
-            pages.set_certificate_end(made.first_end);
-            report_certificates(&self.events, &self.settings, &made.new);
-            if made.new.contains(&certs::SERVER) {
-                for (place, replica) in self.settings.replicas.iter().enumerate() {
-                    restarts.restart(place).await;
-                    self.until_ready(replica.index).await;
                 }
             }
         }
     }
 
-    fn renew(&self) -> Result<Made, NodeError> {
-        let made = certs::renew(&self.layout, SystemTime::now())?;
+    fn renew(&self) -> Result<Vec<&'static str>, NodeError> {
+        let new = certs::renew(&self.layout, SystemTime::now())?;
         for replica in &self.settings.replicas {
             install::replica(&self.layout, &self.settings, replica, self.jwks.as_deref())?;
         }
-        Ok(made)
-    }
-
-    /// Waits until the replica serves again, for [`READY_LIMIT`] at most.
-    async fn until_ready(&self, index: u16) {
-        let mut views = self.views.clone();
-        let ready = views.wait_for(|view| {
-            let mut replicas = view.replicas.iter();
-            replicas.any(|found| found.index == index && found.not_ready.is_none())
-        });
-        if tokio::time::timeout(READY_LIMIT, ready).await.is_err() {
-            tracing::warn!("replica {index} does not serve after its restart");
-        }
+        Ok(new)
     }
 }
 
@@ -358,6 +320,4 @@ fn random_seed() -> Option<[u8; 32]> {
     Some(seed)
 }
 
-/// How long the next restart waits for the one before.
-const READY_LIMIT: Duration = Duration::from_secs(60);
 const RENEW_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use spk_controller::{Actuator, EventObject, Events, Target, Vault, VaultError};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use self::keeper::{Keeper, PartPlan, Words};
@@ -47,7 +47,6 @@ pub struct Supervisor {
 struct Part {
     name: PartName,
     wish: watch::Sender<Wish>,
-    restart: mpsc::Sender<()>,
     state: watch::Receiver<PartState>,
     task: JoinHandle<()>,
 }
@@ -154,13 +153,6 @@ impl Supervisor {
         self.parts().map(|part| (part.name.clone(), part.state.clone())).collect()
     }
 
-    /// Restarts TMMs on demand.
-    #[must_use]
-    pub fn restarts(&self) -> Restarts {
-        let parts = self.tmms.iter();
-        Restarts(parts.map(|part| (part.restart.clone(), part.state.clone())).collect())
-    }
-
     /// Lets the parts run on without a supervisor.
     pub async fn leave(self) {
         for part in self.tmms.into_iter().chain(self.others) {
@@ -193,9 +185,8 @@ impl Part {
     fn start(name: PartName, plan: PartPlan, events: &SharedEvents, first: Wish) -> Self {
         let (wish, wished) = watch::channel(first);
         let (report, state) = watch::channel(PartState::Stopped);
-        let (restart, asked) = mpsc::channel(1);
-        let keeper = Keeper::new(plan, Arc::clone(events), report, asked);
-        Self { name, wish, restart, state, task: tokio::spawn(keeper.run(wished)) }
+        let keeper = Keeper::new(plan, Arc::clone(events), report);
+        Self { name, wish, state, task: tokio::spawn(keeper.run(wished)) }
     }
 }
 
@@ -235,26 +226,6 @@ fn tmm_plan(settings: &NodeSettings, layout: &Layout, replica: &ReplicaSettings)
         patience: drain + KILL_AFTER,
         object: EventObject::new("Pod", &settings.tmm_namespace, &layout::pod_name(replica.index)),
         words: TMM,
-    }
-}
-
-/// Restarts TMMs.
-#[derive(Clone, Debug)]
-pub struct Restarts(Vec<(mpsc::Sender<()>, watch::Receiver<PartState>)>);
-
-impl Restarts {
-    /// Restarts the TMM at `place` of `node.yaml` and waits until another process runs. One that does
-    /// not run is left alone: it takes what is there when it starts.
-    pub async fn restart(&self, place: usize) {
-        let Some((restart, state)) = self.0.get(place) else { return };
-        let before = state.borrow().pid();
-        if before.is_none() || restart.send(()).await.is_err() {
-            return;
-        }
-        let mut state = state.clone();
-        let renewed = |state: &PartState| state.pid().is_some_and(|pid| Some(pid) != before);
-        // An error is the end of supervision.
-        let _ = state.wait_for(renewed).await;
     }
 }
 
@@ -319,7 +290,6 @@ const TMM: Words = Words {
     adopted: "TmmAdopted",
     settings_changed: "TmmSettingsChanged",
     unknown: "TmmUnknown",
-    restarted: "TmmRestarted",
     stopped: "TmmStopped",
 };
 
@@ -331,7 +301,6 @@ const CWC: Words = Words {
     adopted: "CwcAdopted",
     settings_changed: "CwcSettingsChanged",
     unknown: "CwcUnknown",
-    restarted: "CwcRestarted",
     stopped: "CwcStopped",
 };
 
@@ -343,7 +312,6 @@ const BROKER: Words = Words {
     adopted: "BrokerAdopted",
     settings_changed: "BrokerSettingsChanged",
     unknown: "BrokerUnknown",
-    restarted: "BrokerRestarted",
     stopped: "BrokerStopped",
 };
 

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use spk_controller::{EventKind, EventObject, EventRecord};
@@ -46,7 +46,6 @@ pub(super) struct Words {
     pub(super) adopted: &'static str,
     pub(super) settings_changed: &'static str,
     pub(super) unknown: &'static str,
-    pub(super) restarted: &'static str,
     pub(super) stopped: &'static str,
 }
 
@@ -54,8 +53,6 @@ pub(super) struct Words {
 enum Watched {
     /// The process ended by itself.
     Exited(Exit),
-    /// It was ended and is to be started again.
-    Restart,
     /// It was ended until the wish changes.
     Halted,
     /// It was ended, or left, for good.
@@ -65,7 +62,6 @@ enum Watched {
 /// Keeps one part running.
 pub(super) struct Keeper {
     plan: PartPlan,
-    asked: mpsc::Receiver<()>,
     events: SharedEvents,
     report: watch::Sender<PartState>,
     restarts: u32,
@@ -76,9 +72,8 @@ impl Keeper {
         plan: PartPlan,
         events: SharedEvents,
         report: watch::Sender<PartState>,
-        asked: mpsc::Receiver<()>,
     ) -> Self {
-        Self { plan, asked, events, report, restarts: 0 }
+        Self { plan, events, report, restarts: 0 }
     }
 
     pub(super) async fn run(mut self, mut wish: watch::Receiver<Wish>) {
@@ -94,8 +89,6 @@ impl Keeper {
                 Some(process) => Ok(process),
                 None => {
                     self.plan.recipe.renew_trust();
-                    // It takes what a restart would bring.
-                    while self.asked.try_recv().is_ok() {}
                     let PartPlan { recipe, log, pid_file, lock, words, .. } = &self.plan;
                     Process::spawn(recipe, words.setting, log, pid_file, lock)
                 }
@@ -106,10 +99,6 @@ impl Keeper {
                         let text = exit.logged_in(&self.plan.log).to_string();
                         self.event(EventKind::Warning, self.plan.words.exited, text.clone());
                         text
-                    }
-                    Watched::Restart => {
-                        self.restarts = self.restarts.saturating_add(1);
-                        continue;
                     }
                     Watched::Halted => {
                         backoff = Backoff::default();
@@ -196,14 +185,6 @@ impl Keeper {
                 }
                 // It waits for a disk.
                 _ = look.tick() => tokio::task::block_in_place(|| self.plan.log.bound()),
-                Some(()) = self.asked.recv() => {
-                    let pid = process.pid();
-                    let text = format!("process {pid} is restarted with its new certificate");
-                    self.event(EventKind::Normal, self.plan.words.restarted, text);
-                    process.stop(self.plan.patience).await;
-                    identity::remove(&self.plan.pid_file);
-                    return Watched::Restart;
-                }
                 next = not_run(wish) => {
                     if next == Wish::Stop || next == Wish::Halt {
                         let pid = process.pid();

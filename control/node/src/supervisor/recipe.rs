@@ -28,8 +28,8 @@ pub struct Recipe {
     pub settings: String,
     /// Files that it reads when it starts and that may be replaced while it runs.
     pub files: Vec<PathBuf>,
-    /// Digest of [`Recipe::files`]: with others it could not be reached, now or once an old
-    /// certificate ends.
+    /// Digest of [`Recipe::files`], empty without any: with others it could not be reached, now or
+    /// once an old certificate ends.
     pub trust: String,
 }
 
@@ -38,7 +38,7 @@ impl Recipe {
     #[must_use]
     pub fn tmm(settings: &NodeSettings, layout: &Layout, replica: &ReplicaSettings) -> Self {
         let config = layout.tmm(replica.index);
-        let mut recipe = Self {
+        Self {
             program: settings.tmm.binary.clone().unwrap_or_else(|| beside("tmm")),
             arguments: vec![String::from("--config"), config.display().to_string()],
             environment: layout::environment(settings, replica)
@@ -46,15 +46,11 @@ impl Recipe {
                 .map(|(name, value)| (name.to_owned(), value))
                 .collect(),
             settings: TmmFile::new(settings, layout, replica).text(),
-            // The key set is followed live.
-            files: ["certs/ca_root.crt", "certs/grpc-svc.crt"]
-                .map(|name| config.join(name))
-                .to_vec(),
+            // It follows its certificates and the key set.
+            files: Vec::new(),
             trust: String::new(),
             config,
-        };
-        recipe.renew_trust();
-        recipe
+        }
     }
 
     /// The recipe of `spk-cwc`.
@@ -128,6 +124,9 @@ pub(super) fn beside(name: &str) -> PathBuf {
 }
 
 fn digest(files: &[PathBuf]) -> String {
+    if files.is_empty() {
+        return String::new();
+    }
     let mut context = Context::new(&SHA256);
     for path in files {
         // A file that is missing is a state of its own; installing it makes another one.

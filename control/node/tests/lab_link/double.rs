@@ -1,17 +1,19 @@
 //! A TMM without packets: the real messages, mTLS and enforcer, and a list of what it was told.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use spk_entitlement::Jwks;
 use spk_entitlement::enforcer::{Enforcer, Gate, Identity, Input, Output};
+use spk_serving::tls::{Alpn, Tls, TlsFiles, TlsListener};
 use tmm_config::{Nanos, Spec};
-use tmm_rpc::{TlsFiles, Tmm, TmmServer, proto};
+use tmm_rpc::{SERVER_NAME, Tmm, TmmServer, proto};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
-use tokio_stream::wrappers::{TcpListenerStream, WatchStream};
+use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status};
 
@@ -43,10 +45,11 @@ impl Drop for Double {
 }
 
 impl Double {
-    /// A double that is pod `uid` and trusts `jwks`; it refuses the first `refusals` snapshots.
+    /// A double that is pod `uid`, has its files in `state` and trusts `jwks`; it refuses the first
+    /// `refusals` snapshots.
     pub fn start(
         address: SocketAddr,
-        tls: &TlsFiles,
+        state: &Path,
         uid: &str,
         jwks: &str,
         refusals: usize,
@@ -63,11 +66,11 @@ impl Double {
             told: Arc::clone(&told),
             inner: Mutex::new(Inner { enforcer, nonces: 0, refusals }),
             begun: Instant::now(),
+            peer: Mutex::default(),
             gate: watch::channel(proto::GateReply::default()).0,
         });
+        let files = TlsFiles::grpc(state, SERVER_NAME);
         let server = tonic::transport::Server::builder()
-            .tls_config(tls.load().unwrap().server())
-            .unwrap()
             .add_service(TmmServer::from_arc(Arc::clone(&service)));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -76,7 +79,9 @@ impl Double {
             .unwrap();
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            server.serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap();
+            let tls = Tls::follow(files, Alpn::Http2, Arc::new(|_| {}));
+            let incoming = TlsListener::serve(listener, tls).unwrap().into_incoming();
+            server.serve_with_incoming(incoming).await.unwrap();
         });
         Self { address, told, service, runtime: Some(runtime) }
     }
@@ -105,6 +110,11 @@ impl Double {
         while inner.enforcer.poll_output().is_some() {}
     }
 
+    /// The certificate that the peer of the newest connection showed.
+    pub fn peer(&self) -> Vec<u8> {
+        self.service.peer.lock().unwrap().clone()
+    }
+
     pub fn told(&self) -> Vec<Told> {
         self.told.borrow().clone()
     }
@@ -115,6 +125,7 @@ struct Service {
     told: Arc<watch::Sender<Vec<Told>>>,
     inner: Mutex<Inner>,
     begun: Instant,
+    peer: Mutex<Vec<u8>>,
     gate: watch::Sender<proto::GateReply>,
 }
 
@@ -161,8 +172,9 @@ impl Tmm for Service {
 
     async fn hello(
         &self,
-        _: Request<proto::HelloRequest>,
+        request: Request<proto::HelloRequest>,
     ) -> Result<Response<proto::HelloReply>, Status> {
+        *self.peer.lock().unwrap() = request.peer_certs().unwrap()[0].to_vec();
         self.tell(Told::Hello);
         let nonce = {
             let mut inner = self.inner.lock().unwrap();

@@ -2,6 +2,7 @@
 
 mod double;
 
+use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,7 +16,7 @@ use spk_node::layout::Layout;
 use spk_node::licence::SelfIssued;
 use spk_node::vault::FileVault;
 use spk_plan::{Inputs, Plan};
-use tmm_rpc::TlsFiles;
+use spk_serving::tls::{Alpn, Tls, TlsFiles};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -52,9 +53,11 @@ impl Rig {
         let licence = SelfIssued::new(authority, vault);
         let (plans, plan) = watch::channel(None);
         let (tell, news) = mpsc::channel(1000);
+        let files = TlsFiles::grpc(layout.root(), certs::CONTROLLER);
+        let tls = Tls::follow(files, Alpn::Http2, Arc::new(|_| {}));
         let context = LinkContext {
             namespace: String::from("spk-core"),
-            tls: TlsFiles::controller(layout.root()),
+            tls,
             plans: plan,
             gates: Gates::SelfIssued(Arc::clone(&licence) as _),
             news: tell,
@@ -65,8 +68,7 @@ impl Rig {
 
     fn double(&self, address: &str, uid: &str, refusals: usize) -> Double {
         let address = address.parse().unwrap();
-        let tls = TlsFiles::tmm(self.layout.root());
-        Double::start(address, &tls, uid, &self.jwks, refusals)
+        Double::start(address, self.layout.root(), uid, &self.jwks, refusals)
     }
 
     fn connect(&mut self, address: std::net::SocketAddr) {
@@ -140,6 +142,40 @@ async fn newest_snapshot_follows_each_connection_within_a_second() {
     let begun = Instant::now();
     second.until(|told| applied(told) == [newer]).await;
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+/// OPS-320 (N1, the Controller's end): the next connection shows the new certificate within 10 s, and
+/// the open one lives on.
+#[tokio::test]
+async fn new_certificate_is_shown_at_the_next_connection_and_the_open_one_lives_on() {
+    let mut rig = Rig::new();
+    let first = rig.double("127.0.0.1:0", UID, 0);
+    rig.connect(first.address);
+    let generation = rig.push();
+    first.until(|told| applied(told) == [generation]).await;
+    let path = rig.layout.certs().join(format!("{}.crt", certs::CONTROLLER));
+    assert_eq!(first.peer(), der(&path));
+    fs::remove_file(&path).unwrap();
+    assert_eq!(certs::renew(&rig.layout, SystemTime::now()).unwrap(), [certs::CONTROLLER]);
+    let mut changes = rig.context.tls.changes();
+    let changed = changes.wait_for(|changes| *changes > 1);
+    tokio::time::timeout(Duration::from_secs(10), changed).await.expect("not taken").unwrap();
+
+    let second = rig.double("127.0.0.1:0", UID, 0);
+    rig.connect(second.address);
+    second.until(|told| applied(told) == [generation]).await;
+    assert_eq!(second.peer(), der(&path));
+    assert_ne!(second.peer(), first.peer());
+    let next = rig.push();
+    for double in [&first, &second] {
+        let told = double.until(|told| applied(told) == [generation, next]).await;
+        assert_eq!(told.iter().filter(|told| **told == Told::Hello).count(), 1);
+    }
+}
+
+fn der(path: &std::path::Path) -> Vec<u8> {
+    let pem = fs::read(path).unwrap();
+    x509_parser::pem::parse_x509_pem(&pem).unwrap().1.contents
 }
 
 #[tokio::test]

@@ -90,7 +90,7 @@ fn process_that_only_has_the_pid_of_a_pid_file_is_left_alone() {
 }
 
 #[test]
-fn changed_settings_or_ca_restart_an_adopted_tmm() {
+fn changed_settings_restart_an_adopted_tmm() {
     let mut rig = Rig::new(1);
     rig.put("vlan.yaml", VLAN);
     rig.start_ready();
@@ -103,16 +103,23 @@ fn changed_settings_or_ca_restart_an_adopted_tmm() {
     rig.start_ready();
     until("it is gone", A_WHILE, || !lives(before));
     rig.until_ready();
-    let after = rig.tmm(0);
-    assert_ne!(after, before);
+    assert_ne!(rig.tmm(0), before);
+}
 
-    // A new CA: the running TMM could not be reached any more.
-    rig.end(Signal::SIGKILL);
-    fs::remove_file(rig.path("state/certs/ca_root.crt")).unwrap();
+/// OPS-320: a TMM and its link take files of another CA; the process stays.
+#[test]
+fn adopted_tmm_takes_a_new_ca_without_a_restart() {
+    let mut rig = Rig::new(1);
+    rig.put("vlan.yaml", VLAN);
     rig.start_ready();
-    until("it is gone", A_WHILE, || !lives(after));
-    rig.until_ready();
-    assert_ne!(rig.tmm(0), after);
+    let before = rig.tmm(0);
+    let path = rig.path("state/certs/ca_root.crt");
+    let ca = fs::read(&path).unwrap();
+    rig.end(Signal::SIGKILL);
+    fs::remove_file(&path).unwrap();
+    rig.start_ready();
+    assert_ne!(fs::read(&path).unwrap(), ca);
+    assert_eq!(rig.tmm(0), before);
 }
 
 /// The pid file of a TMM whose spk-node died before it wrote it, and one that is broken.
