@@ -1,5 +1,5 @@
 # Every recipe is one call; `make help` lists the targets from the comments.
-SUITES := pure dpdk lab demo
+SUITES := pure dpdk lab licence demo
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench static soak clean-machine test-page $(SUITES:%=test-%)
 
@@ -15,7 +15,7 @@ clean-machine: ## undo what `make setup` did on this machine
 demo: setup ## show the whole thing on this machine; KEEP=1 leaves it running
 	@KEEP=$(KEEP) tests/setup/suite.sh show
 
-test: setup ## lints and all suites: pure, dpdk, lab, demo
+test: setup ## lints and all suites: pure, dpdk, lab, licence, demo
 	@tests/setup/suite.sh check $(SUITES)
 
 test-pure: setup ## decisions only: no device, no socket, no clock
@@ -26,6 +26,9 @@ test-dpdk: setup ## DPDK on ring, pcap and null ports
 
 test-lab: setup ## the real programs with real peers in network namespaces (root)
 	@tests/setup/suite.sh lab
+
+test-licence: setup ## the licence plane as processes: attacks, crashes, the bus, clocks (root)
+	@tests/setup/suite.sh licence
 
 test-demo: setup ## `make demo` without a terminal, its report checked
 	@tests/setup/suite.sh demo

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs suites by name, one after the other, and says how long each took.
 #
-#   suite.sh pure dpdk lab demo     tests, by nextest profile (.config/nextest.toml)
+#   suite.sh pure dpdk lab licence demo     tests, by nextest profile (.config/nextest.toml)
 #   suite.sh check | bench | soak | static | page | show
 #
 # All suites build the whole workspace with the same features, so that each compiles once.
@@ -32,7 +32,13 @@ part() {
 
 nextest() { part "$1" cargo nextest run --workspace --profile "$1" "${@:2}"; }
 
-# The programs that lab and demo run are the shipped ones.
+# A network of its own with nothing but loopback: no test of the licence plane leaves the machine.
+nextest_alone() {
+    part "$1" unshare --net sh -c 'ip link set lo up && exec "$@"' sh \
+        cargo nextest run --offline --workspace --profile "$1"
+}
+
+# The programs that lab, licence and demo run are the shipped ones.
 PROGRAMS=no
 programs() {
     [ "$PROGRAMS" = yes ] && return
@@ -79,6 +85,7 @@ for name in "$@"; do
     case $name in
     pure | dpdk) tests_built && nextest "$name" ;;
     lab | demo) tests_built && programs && nextest "$name" ;;
+    licence) tests_built && programs && nextest_alone licence ;;
     check) check ;;
     bench) programs && part bench cargo run --quiet --release -p spk-benches --bin spk-bench ;;
     static) static ;;

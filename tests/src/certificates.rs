@@ -7,7 +7,9 @@ use std::{
 };
 
 use anyhow::Result;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+};
 
 /// A CA.
 #[derive(Debug)]
@@ -48,6 +50,33 @@ impl Authority {
     /// The library's, the system's.
     pub fn bus_client(&self, folder: &Path, secret: &str, name: &str) -> Result<PathBuf> {
         self.bus_identity(&folder.join(secret), "client", name)
+    }
+
+    /// Writes the files of Secret `cwc-license-certs` below `folder`, and beside them a client's,
+    /// `client.crt` and `client.key`. Both are valid since 1975, whatever a wrong clock says.
+    ///
+    /// # Errors
+    ///
+    /// The library's, the system's.
+    pub fn rest(&self, folder: &Path) -> Result<PathBuf> {
+        let folder = folder.join("cwc-license-certs");
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("ca_root.crt"), &self.certificate)?;
+        for (role, usage) in [
+            ("server", ExtendedKeyUsagePurpose::ServerAuth),
+            ("client", ExtendedKeyUsagePurpose::ClientAuth),
+        ] {
+            let mut params = CertificateParams::new([String::from("localhost")])?;
+            params.distinguished_name.push(DnType::CommonName, "f5net");
+            params.extended_key_usages = vec![usage];
+            let key = KeyPair::generate()?;
+            let certificate = params.signed_by(&key, &self.issuer)?.pem();
+            fs::write(folder.join(format!("{role}.crt")), certificate)?;
+            let path = folder.join(format!("{role}.key"));
+            fs::write(&path, key.serialize_pem())?;
+            fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        }
+        Ok(folder)
     }
 
     fn bus_identity(&self, folder: &Path, role: &str, name: &str) -> Result<PathBuf> {

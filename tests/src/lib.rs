@@ -8,6 +8,7 @@
 
 pub mod broker;
 pub mod certificates;
+pub mod cwc;
 pub mod demo;
 pub mod floor;
 pub mod grammar;
@@ -19,5 +20,6 @@ pub mod plan;
 pub mod poll;
 pub mod programs;
 pub mod samples;
+pub mod secrets;
 pub mod tmm;
 pub mod topology;
