@@ -219,3 +219,37 @@ fn a_state_of_a_newer_release_is_left_alone() {
     assert!(cwc.terminate().success());
     assert_eq!(rig.records(), before);
 }
+
+/// LIC-850 for the CWC's metrics, LIC-342's agreement of metric and API: each is there under its
+/// name, with the values of the API.
+#[test]
+fn the_metrics_have_their_names_and_agree_with_the_api() {
+    let rig = Rig::new("eval");
+    let _cwc = rig.start();
+    let client = rig.client();
+    eventually(Duration::from_secs(10), "a report", || client.state() == 7);
+    let report = client.report();
+    assert_eq!(client.post("/receipt", &authority::receipt(&report)).status, 200);
+    let license = client.json("/v1/license");
+    let metrics = rig.probe("/metrics").unwrap().1;
+    let value = |name: &str| {
+        let line = metrics.lines().find(|line| line.starts_with(&format!("{name} ")));
+        let line = line.unwrap_or_else(|| panic!("no {name} in {metrics}"));
+        line[name.len() + 1..].parse::<i64>().unwrap()
+    };
+    assert_eq!(value("spk_license_state{slot=\"license\"}"), 12);
+    assert_eq!(value("spk_license_state{slot=\"next\"}"), 17);
+    let verdict = "class=\"trial\",verdict=\"allow\",reason=\"verified\"";
+    assert_eq!(value(&format!("spk_license_verdict{{{verdict}}}")), 1);
+    let stops: jiff::Timestamp = license["stopsAt"].as_str().unwrap().parse().unwrap();
+    assert_eq!(value("spk_license_stops_at"), stops.as_second());
+    assert_eq!(license["stopsBecause"], "expired");
+    let end = license["expiry"]["date"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let left = value("spk_license_expiry_seconds");
+    let distance = end.as_second() - i64::try_from(authority::wall()).unwrap();
+    assert!(left.abs_diff(distance) <= 2, "{left} {distance}");
+    assert_eq!(value("spk_bus_connected"), 1);
+    let taken = "event=\"rcpt.ok\",state=\"StateVerificationInProgress\",outcome=\"taken\"";
+    assert_eq!(value(&format!("spk_license_events_total{{{taken}}}")), 1);
+    assert!(metrics.contains("spk_certificate_expiry_seconds{object=\"cwc-license-certs\""));
+}

@@ -257,6 +257,38 @@ impl Rig {
     }
 }
 
+/// LIC-013 at every run of this suite, at level debug: no JWT, receipt, private key or bearer token
+/// is in the log or among the events.
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let told = [self.log(), fs::read_to_string(self.path("events.jsonl")).unwrap_or_default()];
+        for name in [
+            "config/cpcl-config-cm/jwt",
+            "store/licensekey",
+            "store/configreportsignedackresponse",
+            "config/cwc-auth-token/token",
+            "config/cwc-lease-key/private.jwk",
+            "config/cwc-report-key/private.jwk",
+            "config/cwc-license-certs/server.key",
+        ] {
+            let secret = fs::read_to_string(self.path(name)).unwrap_or_default();
+            // Payload and signature of a token, the private member of a key, the lines of a PEM.
+            let parts = secret.split(['.', '"', '\n']).skip(usize::from(secret.contains('.')));
+            for part in parts.filter(|part| part.len() >= 40 && !part.contains("-----")) {
+                // The public half of a key, and its name, are no secret.
+                let public = fs::read_to_string(self.path("config/cwc-lease-jwks/jwks.json"));
+                if public.is_ok_and(|public| public.contains(part)) {
+                    continue;
+                }
+                assert!(told.iter().all(|text| !text.contains(part)), "{name} is told");
+            }
+        }
+    }
+}
+
 /// A running program; killed when dropped.
 pub struct Cwc<'a> {
     rig: &'a Rig,
