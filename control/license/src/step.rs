@@ -222,6 +222,10 @@ pub enum Notice {
     StateRolledBack,
     /// The operator started over (P6).
     LicenseReset,
+    /// The operator took a jump of the clock as true (K7).
+    LicenseClockAccepted,
+    /// The operator lets the form of this release be written (P11).
+    LicenseUpgradeConfirmed,
 }
 
 impl Notice {
@@ -244,6 +248,8 @@ impl Notice {
             Self::LicenseStateLost => "LicenseStateLost",
             Self::StateRolledBack => "StateRolledBack",
             Self::LicenseReset => "LicenseReset",
+            Self::LicenseClockAccepted => "LicenseClockAccepted",
+            Self::LicenseUpgradeConfirmed => "LicenseUpgradeConfirmed",
         }
     }
 
@@ -256,7 +262,9 @@ impl Notice {
             | Self::LicenseRenewed
             | Self::LicenseSwitched
             | Self::LicenseRecovered
-            | Self::LicenseReset => false,
+            | Self::LicenseReset
+            | Self::LicenseClockAccepted
+            | Self::LicenseUpgradeConfirmed => false,
             Self::LicenseVerificationFailed
             | Self::LicenseExpiringSoon
             | Self::LicenseExpiringToday

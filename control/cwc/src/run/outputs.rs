@@ -147,6 +147,10 @@ fn notice_text(notice: Notice, code: Option<Code>, advice: &Advice) -> String {
         }
         Notice::StateRolledBack => "The stored state is older than what Controllers remember.",
         Notice::LicenseReset => "The stored state was given up; a new digital asset id is made.",
+        Notice::LicenseClockAccepted => "An operator accepted the wall clock.",
+        Notice::LicenseUpgradeConfirmed => {
+            "An operator confirmed the upgrade: the state is written in the form of this release."
+        }
     };
     let Some(code) = code else { return say.to_owned() };
     let site =

@@ -63,6 +63,7 @@ impl Turn<'_> {
             self.machine.context.form = self.machine.forms.newest;
             self.store();
         }
+        self.tell(Notice::LicenseUpgradeConfirmed, None);
         Ok(Answer::Done)
     }
 
@@ -73,6 +74,7 @@ impl Turn<'_> {
         self.clock().accept(now);
         let after = self.clock().state();
         self.tell_clock(before, after);
+        self.tell(Notice::LicenseClockAccepted, None);
         self.store();
         Ok(Answer::Done)
     }
