@@ -193,5 +193,24 @@ pub struct ReportFacts {
     pub downloads: u64,
 }
 
+/// `text` as a sentence: errors of the pure crates begin small and end without a stop.
+#[must_use]
+pub fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let mut sentence: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    sentence.push_str(letters.as_str());
+    if !sentence.is_empty() && !sentence.ends_with(['.', '!', '?']) {
+        sentence.push('.');
+    }
+    sentence
+}
+
 #[cfg(test)]
 mod fixture;
+
+#[test]
+fn an_error_becomes_a_sentence() {
+    assert_eq!(sentence("it is too old"), "It is too old.");
+    assert_eq!(sentence("The licence has ended."), "The licence has ended.");
+    assert_eq!(sentence(""), "");
+}

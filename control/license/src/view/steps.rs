@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use spk_entitlement::Verdict;
 
-use super::{Facts, Fault};
+use super::{Facts, Fault, sentence};
 use crate::calendar::instant;
 use crate::codes::Code;
 use crate::state::State;
@@ -187,7 +187,8 @@ fn sent(steps: &mut Vec<NextStep>) {
 }
 
 fn repair(fault: &Fault, facts: &Facts) -> NextStep {
-    step("repair", format!("{} {}", fault.text, fault.code.action(&facts.site())), None)
+    let action = fault.code.action(&facts.site());
+    step("repair", format!("{} {action}", sentence(&fault.text)), None)
 }
 
 fn step(id: &str, text: impl Into<String>, command: Option<String>) -> NextStep {
