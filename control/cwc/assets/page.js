@@ -1,6 +1,8 @@
-// Loads the page again when something changed, unless a form is being filled in.
+// Loads the page again when something changed, unless a form is being filled in or a refusal is
+// being read.
 "use strict";
 const busy = () =>
+  document.querySelector(".refused") !== null ||
   [...document.querySelectorAll("textarea, input[type=file]")].some((field) => field.value !== "");
 let waiting = false;
 const again = () => {
@@ -8,8 +10,7 @@ const again = () => {
   waiting = true;
   setTimeout(() => {
     waiting = false;
-    if (busy()) return;
-    location.replace("/");
+    if (!busy()) location.reload();
   }, 300);
 };
 const news = new EventSource("/v1/license/events");

@@ -11,10 +11,11 @@ mod words;
 use askama::Template;
 use jiff::Timestamp;
 use spk_entitlement::Verdict;
+use spk_license::Refusal;
 use spk_license::context::Context;
-use spk_license::view::Facts;
-use spk_license::view::license::{License, SlotState};
+use spk_license::view::license::{Expiry, License, SlotState};
 use spk_license::view::steps::NextStep;
+use spk_license::view::{Facts, sentence};
 
 use crate::events::Recent;
 use crate::telemetry::{Counted, Telemetry};
@@ -23,10 +24,26 @@ use plot::Plot;
 /// What came of a form.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Message {
-    /// Whether it was done.
-    pub good: bool,
-    /// In words.
-    pub text: String,
+    /// In a few words.
+    title: String,
+    /// Why it was refused, and what to do; none if it was taken.
+    refused: Option<[String; 2]>,
+}
+
+impl Message {
+    /// A form was taken.
+    #[must_use]
+    pub fn done(title: &str) -> Self {
+        Self { title: title.to_owned(), refused: None }
+    }
+
+    /// A form was refused.
+    #[must_use]
+    pub fn refused(title: &str, refusal: &Refusal, facts: &Facts) -> Self {
+        let reason = format!("{} ({})", sentence(&refusal.text), refusal.code.code());
+        let action = words::action(refusal.code, facts);
+        Self { title: title.to_owned(), refused: Some([reason, action]) }
+    }
 }
 
 /// The page.
@@ -43,10 +60,10 @@ pub struct Page {
     because: String,
     /// When and why traffic stops if nothing is done.
     stops: String,
+    /// What is left of the licence.
+    left: Option<String>,
     /// What came of a form.
     message: Option<Message>,
-    /// The error that stands: what, and what to do.
-    error: Option<(String, String)>,
     /// What people are warned of.
     warnings: Vec<String>,
     /// The numbered steps.
@@ -57,7 +74,7 @@ pub struct Page {
     slots: Vec<[String; 3]>,
     /// The windows: period, what it is.
     calendar: Vec<[String; 2]>,
-    /// Usage of the open window.
+    /// Usage of the open window; empty before the first count.
     usage: Vec<(&'static str, String)>,
     /// Its plot.
     plot: Option<Plot>,
@@ -119,16 +136,15 @@ impl Page {
     ) -> Self {
         let license = License::new(facts);
         let telemetry = Telemetry::new(context);
-        let reason = words::reason(license.verdict.reason);
         Self {
             cluster: facts.cluster.clone(),
             tone: words::tone(license.verdict.value),
             headline: words::headline(license.verdict.value),
-            because: format!("{reason} (since {})", date(license.verdict.since)),
+            because: words::reason(license.verdict.reason),
             stops: stops(&license),
+            left: license.expiry.as_ref().map(left),
             message,
-            error: license.error.as_ref().map(|e| (e.text.clone(), e.action.clone())),
-            warnings: license.warnings.iter().map(|warning| warning.text.clone()).collect(),
+            warnings: license.warnings.iter().map(|warning| sentence(&warning.text)).collect(),
             steps: license.next_steps.iter().map(Step::new).collect(),
             licence: licence(&license),
             slots: slots(&license),
@@ -200,15 +216,24 @@ impl Told {
 fn stops(license: &License) -> String {
     let reason = license.stops_because.map(words::reason).unwrap_or_default();
     match (license.stops_at, license.verdict.value) {
-        (Some(at), Verdict::Block) => {
-            format!("Traffic is stopped since {}. {reason}", date(at))
-        }
+        (Some(at), Verdict::Block) => format!("Stopped since {}.", date(at)),
         (Some(at), Verdict::Allow | Verdict::Warn) => {
-            format!("If nothing is done, traffic stops on {}: {reason}", date(at))
+            format!("If nothing is done, traffic stops on {}. Reason: {reason}", date(at))
         }
         (None, _) => String::from(
             "Traffic does not stop by itself: the license is in production and active.",
         ),
+    }
+}
+
+/// Days to the end of the licence, and its end.
+fn left(end: &Expiry) -> String {
+    let date = date(end.date);
+    match end.days {
+        days if days < 0 => format!("The license ended on {date}."),
+        0 => format!("Less than a day left: the license ends on {date}."),
+        1 => format!("1 day left: the license ends on {date}."),
+        days => format!("{days} days left: the license ends on {date}."),
     }
 }
 
@@ -222,17 +247,12 @@ fn licence(license: &License) -> Vec<(&'static str, String)> {
         ("Active", if license.active { "yes" } else { "no" }.into()),
         ("Mode", license.mode.as_str().into()),
     ];
-    rows.push((
-        "Ends",
-        license.expiry.as_ref().map_or_else(
-            || "no end is known".into(),
-            |end| match end.days {
-                days if days < 0 => format!("{}, {} days ago", date(end.date), -days),
-                0 => format!("{}, within a day", date(end.date)),
-                days => format!("{}, in {days} days", date(end.date)),
-            },
-        ),
-    ));
+    let end = |end: &Expiry| date(end.date);
+    let end = license.expiry.as_ref().map_or_else(|| "not known before activation".into(), end);
+    rows.push(("Ends", end));
+    if let Some(error) = &license.error {
+        rows.push(("Error", format!("{} {}", error.err_code, error.code)));
+    }
     rows.push(("Clock", words::clock(&license.clock.state).into()));
     rows
 }
@@ -275,14 +295,20 @@ fn calendar(facts: &Facts, telemetry: &Telemetry) -> Vec<[String; 2]> {
         rows.push([period(open.start, open.end), text]);
     }
     for window in telemetry.upcoming.iter().take(3) {
-        let text =
-            if facts.mode.sends() { "to come" } else { "to come; download from its last day" };
-        rows.push([period(window.start, window.end), text.to_owned()]);
+        let text = if facts.mode.sends() {
+            String::from("to come")
+        } else {
+            format!("to come; download from {}", date(window.end))
+        };
+        rows.push([period(window.start, window.end), text]);
     }
     rows
 }
 
 fn usage(usage: Counted) -> Vec<(&'static str, String)> {
+    if usage.samples == 0 && usage.missed == 0 {
+        return Vec::new();
+    }
     vec![
         ("vCPUs, at most", usage.cpu_count.to_string()),
         ("Kinds of resources, at most", usage.unique_crds.to_string()),

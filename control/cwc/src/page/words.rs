@@ -2,6 +2,7 @@
 
 use spk_entitlement::{Reason, Verdict};
 use spk_license::codes::Code;
+use spk_license::view::Facts;
 
 /// The colour of a verdict.
 pub(super) const fn tone(verdict: Verdict) -> &'static str {
@@ -32,10 +33,20 @@ pub(super) fn reason(reason: Reason) -> String {
         Reason::Unknown => "No verdict was heard yet.",
         Reason::LeaseEnded => "The last lease has ended.",
         Reason::NoLease => "No lease came yet.",
+        Reason::Unlisted => "The reason is one that only a newer release knows.",
         Reason::NoTrustAnchor => "The CWC's public key is missing there.",
         other => Code::from_code(other.code()).map_or(other.code(), Code::text),
     };
     own.to_owned()
+}
+
+/// What to do about a form that was refused.
+pub(super) fn action(code: Code, facts: &Facts) -> String {
+    match code {
+        Code::WrongState | Code::WrongMode => String::from("Do the steps below, in their order."),
+        Code::CrossOrigin => String::from("Fill in the form of this page again."),
+        other => other.action(&facts.site()),
+    }
 }
 
 /// State of the clock in words.
@@ -45,5 +56,20 @@ pub(super) fn clock(state: &str) -> &'static str {
         "rolled_back" => "more than an hour behind",
         "jumped_forward" => "jumped more than 30 days ahead",
         _ => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// LIC-930, "verdict in words with reason": every reason has words of its own.
+    #[test]
+    fn each_reason_is_a_sentence() {
+        for code in Reason::ALL {
+            let words = reason(*code);
+            assert!(words.ends_with('.') && words.contains(' '), "{code}: {words}");
+            assert!(!words.contains('_'), "{code}: {words}");
+        }
     }
 }

@@ -8,7 +8,8 @@ use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, StatusCode};
 use spk_license::Refusal;
 use spk_license::codes::Code;
-use spk_license::view::problem::{Problem, plain_text, status};
+use spk_license::view::Facts;
+use spk_license::view::problem::{Problem, Request as Asked, plain_text, status};
 
 use super::{Shared, asked};
 
@@ -49,6 +50,17 @@ impl Fault {
         refusal.into()
     }
 
+    /// What was refused, in words and as a code.
+    pub(super) fn refusal(&self) -> &Refusal {
+        &self.refusal
+    }
+
+    /// The status of the answer to `asked` that carries it.
+    pub(super) fn status(&self, asked: Asked, facts: &Facts) -> StatusCode {
+        let code = StatusCode::from_u16(status(asked, &self.refusal, facts));
+        self.status.unwrap_or(code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
+    }
+
     fn wrong_method() -> Self {
         let refusal = Refusal::new(Code::NotFound, "This path takes other methods.");
         Self { refusal, status: Some(StatusCode::METHOD_NOT_ALLOWED) }
@@ -85,9 +97,7 @@ pub(super) fn render(
     };
     let facts = site.front.facts();
     let (asked, refusal) = (asked(path), &fault.refusal);
-    let code = status(asked, refusal, &facts);
-    let code = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let code = fault.status.unwrap_or(code);
+    let code = fault.status(asked, &facts);
     let (kind, text) = if wants_problem(headers) {
         let mut problem = Problem::new(asked, path, refusal, &facts);
         problem.status = code.as_u16();

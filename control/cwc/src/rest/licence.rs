@@ -6,7 +6,7 @@ use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use spk_license::codes::Code;
 use spk_license::view::status::Status;
-use spk_license::{Answer, Event, Slot};
+use spk_license::{Answer, Event, Slot, State as Reached};
 
 use super::fault::Fault;
 use super::{Shared, body};
@@ -31,26 +31,41 @@ pub(super) async fn report(
 
 /// `POST /receipt`.
 pub(super) async fn receipt(State(site): State<Shared>, body: Body) -> Result<Response, Fault> {
-    let token = body::token(&body::read(body, RECEIPT_LIMIT).await?);
-    match site.front.ask(Wish::Event(Event::Receipt(token))).await? {
-        Answer::Accepted { state } => {
-            let accepted = serde_json::json!({ "state": state.number(), "text": state.text() });
-            Ok(Json(accepted).into_response())
-        }
-        other => Err(unexpected(&other)),
-    }
+    let state = take_receipt(&site, &body::read(body, RECEIPT_LIMIT).await?).await?;
+    let accepted = serde_json::json!({ "state": state.number(), "text": state.text() });
+    Ok(Json(accepted).into_response())
 }
 
 /// `POST /reactivate`.
 pub(super) async fn reactivate(State(site): State<Shared>, body: Body) -> Result<Response, Fault> {
-    let token = body::token(&body::read(body, REACTIVATE_LIMIT).await?);
-    match site.front.ask(Wish::Event(Event::Reactivate(token))).await? {
-        Answer::Switching { state } => {
-            let switching = serde_json::json!({ "switching": true, "state": state.number() });
-            Ok(Json(switching).into_response())
-        }
+    let state = take_jwt(&site, &body::read(body, REACTIVATE_LIMIT).await?).await?;
+    let switching = serde_json::json!({ "switching": true, "state": state.number() });
+    Ok(Json(switching).into_response())
+}
+
+/// Has the machine take a receipt, in any of its wrappings: what `/receipt` and the page's form do.
+pub(super) async fn take_receipt(site: &Shared, body: &[u8]) -> Result<Reached, Fault> {
+    let token = within(body, RECEIPT_LIMIT)?;
+    match site.front.ask(Wish::Event(Event::Receipt(token))).await? {
+        Answer::Accepted { state } => Ok(state),
         other => Err(unexpected(&other)),
     }
+}
+
+/// Has the machine take another JWT: what `/reactivate` and the page's form do.
+pub(super) async fn take_jwt(site: &Shared, body: &[u8]) -> Result<Reached, Fault> {
+    let token = within(body, REACTIVATE_LIMIT)?;
+    match site.front.ask(Wish::Event(Event::Reactivate(token))).await? {
+        Answer::Switching { state } => Ok(state),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn within(body: &[u8], limit: usize) -> Result<String, Fault> {
+    if body.len() > limit {
+        return Err(Fault::new(Code::TooLarge));
+    }
+    Ok(body::token(body))
 }
 
 /// The slot that the options name; other options are ignored.

@@ -1,47 +1,48 @@
 //! Serving the page and its forms (licensing.md §14.2).
 //!
-//! Every form is answered by the page again, with what came of it; a form that was taken sends the
-//! browser back to `/`, so that a reload does nothing twice.
+//! What a form brings goes the way of `/receipt` and `/reactivate`. A form that was taken sends the
+//! browser back to `/`, so that a reload does nothing twice; one that was refused is answered by the
+//! page with the reason and what to do.
 
 use askama::Template as _;
-use axum::extract::{Multipart, State};
+use axum::body::Body;
+use axum::extract::{FromRequest as _, Multipart, RawQuery, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use hyper::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HeaderValue, SET_COOKIE};
-use hyper::{HeaderMap, StatusCode};
-use spk_license::Event;
-use spk_license::view::problem::{Request as Asked, plain_text, status};
+use hyper::{HeaderMap, Request, StatusCode};
+use spk_license::Refusal;
+use spk_license::codes::Code;
+use spk_license::view::problem::Request as Asked;
 
 use super::fault::Fault;
-use super::{Shared, body};
-use crate::front::Wish;
+use super::{Shared, body, licence};
 use crate::page::session::Sessions;
 use crate::page::{Message, Page};
-use spk_license::codes::Code;
 
 /// `GET /`.
 pub(super) async fn page(
     State(site): State<Shared>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Fault> {
-    show(&site, &headers, StatusCode::OK, None)
+    let done = [Form::Receipt, Form::License].into_iter().find(|form| query.as_deref() == Some(&form.done()));
+    show(&site, &headers, StatusCode::OK, done.map(|form| Message::done(form.taken())))
 }
 
 /// `POST /page/receipt`: a file or a pasted text.
 pub(super) async fn receipt(
     State(site): State<Shared>,
-    headers: HeaderMap,
-    form: Multipart,
+    request: Request<Body>,
 ) -> Result<Response, Fault> {
-    take(&site, &headers, form, Asked::Receipt, Event::Receipt).await
+    answer(&site, request, Form::Receipt).await
 }
 
 /// `POST /page/reactivate`: a pasted JWT or a file.
 pub(super) async fn reactivate(
     State(site): State<Shared>,
-    headers: HeaderMap,
-    form: Multipart,
+    request: Request<Body>,
 ) -> Result<Response, Fault> {
-    take(&site, &headers, form, Asked::Reactivate, Event::Reactivate).await
+    answer(&site, request, Form::License).await
 }
 
 /// `GET /page.css`.
@@ -54,36 +55,73 @@ pub(super) async fn script() -> Response {
     ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], SCRIPT).into_response()
 }
 
-async fn take(
-    site: &Shared,
-    headers: &HeaderMap,
-    form: Multipart,
-    asked: Asked,
-    event: impl FnOnce(String) -> Event,
-) -> Result<Response, Fault> {
-    let refuse = |status, text: &str| {
-        let message = Message { good: false, text: text.to_owned() };
-        show(site, headers, status, Some(message))
-    };
-    let Some(filled) = read(form).await else {
-        return refuse(StatusCode::BAD_REQUEST, "The form did not arrive whole; send it again.");
-    };
-    let cookie = session(headers).unwrap_or_default();
-    if !site.sessions.is_token(cookie, &filled.session) {
-        return refuse(StatusCode::FORBIDDEN, "The page was too old; it is fresh now: try again.");
+/// The forms of the page.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Receipt,
+    License,
+}
+
+impl Form {
+    /// What the page is asked for after it was taken.
+    fn done(self) -> String {
+        let word = match self {
+            Self::Receipt => "receipt",
+            Self::License => "license",
+        };
+        format!("done={word}")
     }
-    let token = body::token(filled.token.as_bytes());
-    if token.is_empty() {
-        return refuse(StatusCode::BAD_REQUEST, "Choose a file or paste the text first.");
-    }
-    match site.front.ask(Wish::Event(event(token))).await {
-        Ok(_) => Ok(Redirect::to("/").into_response()),
-        Err(refusal) => {
-            let status = status(asked, &refusal, &site.front.facts());
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
-            refuse(status, &plain_text(asked, &refusal))
+
+    const fn taken(self) -> &'static str {
+        match self {
+            Self::Receipt => "The receipt was accepted.",
+            Self::License => "The new license was taken. It comes into force with its receipt.",
         }
     }
+
+    const fn refused(self) -> &'static str {
+        match self {
+            Self::Receipt => "The receipt was not accepted",
+            Self::License => "The new license was not taken",
+        }
+    }
+
+    const fn asked(self) -> Asked {
+        match self {
+            Self::Receipt => Asked::Receipt,
+            Self::License => Asked::Reactivate,
+        }
+    }
+}
+
+async fn answer(site: &Shared, request: Request<Body>, form: Form) -> Result<Response, Fault> {
+    let headers = request.headers().clone();
+    let Err(fault) = take(site, request, form).await else {
+        return Ok(Redirect::to(&format!("/?{}", form.done())).into_response());
+    };
+    let facts = site.front.facts();
+    let message = Message::refused(form.refused(), fault.refusal(), &facts);
+    let status = match fault.status(form.asked(), &facts) {
+        // The path does take POST; it is the state that conflicts.
+        StatusCode::METHOD_NOT_ALLOWED => StatusCode::CONFLICT,
+        other => other,
+    };
+    show(site, &headers, status, Some(message))
+}
+
+async fn take(site: &Shared, request: Request<Body>, form: Form) -> Result<(), Fault> {
+    let cookie = session(request.headers()).unwrap_or_default().to_owned();
+    let filled = read(request).await?;
+    if !site.sessions.is_token(&cookie, &filled.session) {
+        let text = "The form is not of this session, or from before the CWC was started.";
+        return Err(Refusal::new(Code::CrossOrigin, text).into());
+    }
+    let state = match form {
+        Form::Receipt => licence::take_receipt(site, filled.token.as_bytes()).await?,
+        Form::License => licence::take_jwt(site, filled.token.as_bytes()).await?,
+    };
+    tracing::info!(?form, "a form of the page was taken: {}", state.text());
+    Ok(())
 }
 
 /// A form that was filled in.
@@ -93,11 +131,16 @@ struct Filled {
     token: String,
 }
 
-async fn read(mut form: Multipart) -> Option<Filled> {
+async fn read(request: Request<Body>) -> Result<Filled, Fault> {
+    let (head, body) = request.into_parts();
+    let body = body::read(body, body::ANY_LIMIT).await?;
+    let request = Request::from_parts(head, Body::from(body));
+    let broken = || Fault::bad_request("The form did not arrive whole.");
+    let mut form = Multipart::from_request(request, &()).await.map_err(|_| broken())?;
     let mut filled = Filled::default();
-    while let Some(field) = form.next_field().await.ok()? {
+    while let Some(field) = form.next_field().await.map_err(|_| broken())? {
         let name = field.name().unwrap_or_default().to_owned();
-        let text = field.text().await.ok()?;
+        let text = field.text().await.map_err(|_| broken())?;
         match name.as_str() {
             "session" => filled.session = text,
             // Of a file and a text the one that is there.
@@ -105,7 +148,7 @@ async fn read(mut form: Multipart) -> Option<Filled> {
             _ => {}
         }
     }
-    Some(filled)
+    Ok(filled)
 }
 
 fn show(

@@ -107,7 +107,8 @@ impl Chromium {
 
     /// The visible text of the page.
     pub fn text(&mut self) -> String {
-        self.value("document.body.innerText").as_str().unwrap().to_owned()
+        // There is no body while a page is being loaded.
+        self.value("document.body?.innerText ?? ''").as_str().unwrap().to_owned()
     }
 
     /// Puts a file into the field that `selector` finds.

@@ -36,7 +36,7 @@
     const text = node.data.trim();
     const element = node.parentElement;
     // The title of a shape is shown by the browser itself.
-    if (!text || element.tagName === "title") continue;
+    if (!text || element.tagName === "title" || !element.checkVisibility()) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
     const box = range.getBoundingClientRect();
@@ -54,7 +54,7 @@
   }
   for (const element of document.querySelectorAll("a, button, input, textarea, summary")) {
     const box = element.getBoundingClientRect();
-    if (element.type === "hidden" || box.width === 0) continue;
+    if (element.type === "hidden" || !element.checkVisibility()) continue;
     if (box.right > width) faults.push(`cut off: ${element.outerHTML}`);
     const inline = element.tagName === "A" && !element.classList.contains("button");
     if (box.height < 24 && !inline) faults.push(`${box.height} px high: ${element.outerHTML}`);

@@ -28,7 +28,7 @@ impl Forwarder {
             file("server")
         );
         let connect = format!(
-            "OPENSSL:{}:30881,cert={},cafile={},commonname=",
+            "OPENSSL:{}:30881,cert={},cafile={},openssl-commonname=f5-spk-cwc.default",
             rig.ip,
             file("client"),
             file("ca")
@@ -36,7 +36,6 @@ impl Forwarder {
         let child = Command::new("socat")
             .args([listen, connect])
             .stdin(Stdio::null())
-            .stderr(Stdio::null())
             .process_group(0)
             .spawn()
             .unwrap();

@@ -21,7 +21,7 @@ pub enum Stage {
     Downloaded,
     /// A receipt of another report was uploaded.
     VerificationFailed,
-    /// A production licence with a year left.
+    /// A production licence with a year left, and a CWC that was started again.
     ActivePaid,
     /// A trial with two days left.
     TrialExpiring,
@@ -76,7 +76,7 @@ impl Stage {
             );
             rig.put(&format!("resources/{name}.yaml"), &text);
         }
-        let cwc = rig.start();
+        let mut cwc = rig.start();
         let client = rig.client();
         let wait = |what: &str, state: u64| {
             eventually(Duration::from_secs(20), what, || client.state() == state);
@@ -94,7 +94,15 @@ impl Stage {
                 let receipt = authority::receipt_with(&client.report(), &other);
                 assert_eq!(client.post("/receipt", &receipt).status, 422);
             }
-            Self::ActivePaid => activate(&client, &json!({})),
+            Self::ActivePaid => {
+                activate(&client, &json!({}));
+                // Usage is counted at a start, else once an hour.
+                cwc.kill();
+                cwc = rig.start();
+                eventually(Duration::from_secs(20), "a sample", || {
+                    client.json("/v1/telemetry")["usage"]["samples"] != 0
+                });
+            }
             Self::TrialExpiring => activate(&client, &trial(2 * 86_400 + 3_600)),
             Self::TrialExpired => {
                 activate(&client, &trial(2));
