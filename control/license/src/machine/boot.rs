@@ -126,8 +126,9 @@ impl Turn<'_> {
         self.machine.run.due.put(slot, Some(self.now.boot));
     }
 
-    /// Verifies the stored JWT again, as every start must (LIC-127, LIC-622).
-    fn doubt(&mut self) {
+    /// Verifies the stored JWT again, as every start must (LIC-127, LIC-622), and as mended objects
+    /// allow after a start that could not.
+    pub(super) fn doubt(&mut self) {
         let state = self.machine.context.license.state;
         if matches!(state, State::Default | State::Initialised | State::InitializationFailed) {
             return;

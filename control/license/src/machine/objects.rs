@@ -44,6 +44,10 @@ impl Turn<'_> {
             self.store();
             self.machine.context.seen_jwt = name;
             self.fire(Slot::License, Trigger::Cfg, None);
+            // Only a start raises a doubt; what mends the objects ends it at once.
+            if self.machine.run.doubt.take().is_some() {
+                self.doubt();
+            }
             let new = self.machine.run.jwt.as_ref();
             let in_force = self.machine.context.grant.as_ref().map(|grant| &grant.text);
             if jwt_changed && new.is_some() && new != in_force {

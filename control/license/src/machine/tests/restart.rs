@@ -116,6 +116,10 @@ fn a_vanished_key_is_judged_by_class_at_a_start() {
             assert!([Code::JwksKidMissing, Code::JwtUnknownKey].contains(&error), "{error:?}");
         }
         rig.objects.jwks = good;
+        if active {
+            rig.feed(Event::Objects(Box::new(rig.objects.clone()))).unwrap();
+            assert_eq!(rig.ruling(), ruling, "without another start");
+        }
         rig.boot();
         rig.settle();
         if active {
