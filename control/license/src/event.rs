@@ -102,3 +102,30 @@ pub enum Event {
     /// Writing to the store fails (`false`) or works again (`true`).
     StoreWorks(bool),
 }
+
+impl Event {
+    /// Whether it means nothing before [`Event::Boot`] was stored: there is no state yet, and none
+    /// made up for it may take the place of what is stored (P3).
+    #[must_use]
+    pub const fn needs_state(&self) -> bool {
+        match self {
+            Self::Boot(_)
+            | Self::Objects(_)
+            | Self::Settings(_)
+            | Self::Timer
+            | Self::StoreWorks(_) => false,
+            Self::Get { .. }
+            | Self::Receipt(_)
+            | Self::Reactivate(_)
+            | Self::Abandon
+            | Self::Reset
+            | Self::AcceptClock
+            | Self::ConfirmUpgrade
+            | Self::Upstream { .. }
+            | Self::Usage(_)
+            | Self::Peer(_)
+            | Self::Judge(_)
+            | Self::NotBound => true,
+        }
+    }
+}

@@ -40,7 +40,7 @@ use crate::event::Event;
 use crate::now::{Entropy, Now};
 use crate::settings::Settings;
 use crate::state::State;
-use crate::step::Step;
+use crate::step::{Refusal, Step};
 
 /// The machine. Cheap to clone: large texts are shared.
 #[derive(Clone, Debug)]
@@ -117,6 +117,10 @@ impl Machine {
     pub fn step(&self, event: Event, now: Now, entropy: &mut dyn Entropy) -> Step {
         let mut turn = Turn::new(self.clone(), now, entropy);
         turn.look_at_clock();
+        if self.run.clock.is_none() && event.needs_state() {
+            let code = Code::StoreUnavailable;
+            return turn.finish(Err(Refusal::new(code, code.text())));
+        }
         let answer = match event {
             Event::Boot(boot) => turn.boot(*boot),
             Event::Objects(objects) => turn.objects(*objects),
@@ -181,11 +185,17 @@ impl Machine {
         }
     }
 
-    /// The epoch of statements, stored before it is used; none while the stored state cannot be
-    /// used (P6, P11), when nothing may be signed.
+    /// The epoch of statements, stored before it is used; none before a start was stored, and while
+    /// the stored state cannot be used (P6, P11), when nothing may be signed.
     #[must_use]
     pub const fn epoch(&self) -> Option<u64> {
-        if self.run.stopped.is_some() { None } else { Some(self.context.epoch) }
+        if self.is_without_state() { None } else { Some(self.context.epoch) }
+    }
+
+    /// Whether what is stored is not what this machine holds: it has read nothing yet, or cannot use
+    /// what it read. Nothing may be written then.
+    const fn is_without_state(&self) -> bool {
+        self.run.clock.is_none() || self.run.stopped.is_some()
     }
 
     /// Why the stored state cannot be used: `store_corrupt` or `store_newer`. Nothing may be

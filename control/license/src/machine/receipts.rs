@@ -217,10 +217,13 @@ impl Turn<'_> {
 
     /// The first receipt (LIC-217).
     fn activate(&mut self, receipt: &Acceptance, at: u64) {
+        // What is kept rests on no wall clock that nothing confirmed yet (K8): a trial would end
+        // later for it, for good.
+        let confirmed = self.mark();
         let context = &mut self.machine.context;
-        context.activated = Some(at);
+        context.activated = Some(confirmed);
         context.receipt_expiry = receipt.expiry;
-        context.window = Some(Window::first(at));
+        context.window = Some(Window::first(confirmed));
         context.samples.acknowledged();
         self.fire(Slot::Next, Trigger::FirstActivation, None);
         self.schedule_sample(at);

@@ -288,11 +288,11 @@ impl<'a> Turn<'a> {
     /// Rules anew, and closes the step.
     pub(super) fn finish(mut self, answer: Result<Answer, Refusal>) -> Step {
         self.rule();
-        let run = &mut self.machine.run;
-        if run.stopped.is_some() {
+        if self.machine.is_without_state() {
             self.storing = Storing::No;
             self.instead = None;
         }
+        let run = &mut self.machine.run;
         match self.storing {
             Storing::No => {}
             Storing::First | Storing::IfPossible => {

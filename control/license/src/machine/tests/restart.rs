@@ -380,3 +380,34 @@ fn writes_are_one_a_minute_idle_and_few_when_busy() {
     // Requests that change nothing write nothing: a busy hour is as quiet as an idle one.
     assert!(rig.writes <= 70, "{}", rig.writes);
 }
+
+/// LIC-512 at a start (P3, P6): as long as no start could be stored, no event stores a state that was
+/// made up for it, and nothing may be signed; what is there is as before.
+#[test]
+fn before_a_start_is_stored_nothing_takes_the_place_of_the_state() {
+    let mut rig = Rig::active("paid");
+    let stored = rig.stored.clone();
+    let receipt = signed(&claims());
+    rig.machine = crate::Machine::new(rig.machine.settings().clone(), None);
+    rig.feed(Event::StoreWorks(false)).unwrap();
+    rig.pass(200);
+    let peer = PeerStatement { epoch: 9, seq: 1, iat: NOW };
+    for event in [
+        Event::Peer(peer),
+        Event::AcceptClock,
+        Event::Reset,
+        Event::ConfirmUpgrade,
+        Event::Abandon,
+        Event::Get { slot: None },
+        Event::Receipt(receipt.clone()),
+        Event::Reactivate(receipt),
+        Event::Usage(None),
+    ] {
+        let refusal = rig.feed(event.clone()).unwrap_err();
+        assert_eq!(refusal.code, Code::StoreUnavailable, "{event:?}");
+        assert_eq!(rig.stored, stored, "{event:?}");
+        assert_eq!(rig.machine.epoch(), None, "{event:?}");
+    }
+    rig.boot();
+    assert!(rig.machine.is_active());
+}

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use spk_entitlement::{Reason, Verdict};
 
+use crate::calendar::Window;
 use crate::clock::ClockState;
 use crate::codes::Code;
 use crate::event::{Event, PeerStatement};
@@ -268,6 +269,24 @@ proptest! {
             prop_assert_eq!(rig.ruling().0, Verdict::Block);
         }
     }
+}
+
+/// LIC-567, LIC-117: a trial for which nobody named an end is activated while the wall is a year
+/// ahead since the start: its 30 days, and its window, are counted from what was confirmed.
+#[test]
+fn a_wall_that_is_wrong_at_an_activation_moves_no_end() {
+    let trial = with(with(claims(), "f5_order_type", json!("eval")), "f5_sat", json!(null));
+    let mut rig = Rig::with_jwt(&trial, Mode::Disconnected);
+    rig.boot();
+    rig.settle();
+    rig.download();
+    let receipt = rig.receipt(Slot::License);
+    rig.shift_wall(365 * 86_400);
+    rig.boot();
+    rig.feed(Event::Receipt(receipt)).unwrap();
+    assert!(rig.machine.is_active());
+    assert_eq!(rig.machine.context().end(), Some(NOW + 30 * 86_400));
+    assert_eq!(rig.machine.context().window, Some(Window::first(NOW)));
 }
 
 /// LIC-571: zones and daylight saving change nothing; leap seconds are not counted in UTC here.
