@@ -1,17 +1,15 @@
-//! TLS of both ends of port 8750.
+//! TLS of the client's end of port 8750; the TMM's is in `spk-serving`.
 //!
-//! Owns where the PEM files lie and how they become tonic's configuration. Does not watch them.
-//! Invariant: both ends verify the peer against the same CA, and the client checks the server's
-//! name. Sources: operations.md §1.2 (N1, rules), §3.2 (file names).
+//! Owns where the controller's PEM files lie and how they become tonic's configuration. Does not watch
+//! them. Invariant: the server is verified against the CA and by its name, and is shown a certificate.
+//! Sources: operations.md §1.2 (N1, rules), §3.2 (file names).
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tonic::transport::{
-    Certificate, Channel, ClientTlsConfig, Endpoint, Identity, ServerTlsConfig,
-};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use crate::{MESSAGE_LIMIT, SERVER_NAME, TmmClient};
 
@@ -29,12 +27,6 @@ pub struct TlsFiles {
 }
 
 impl TlsFiles {
-    /// The TMM's files: `certs/ca_root.crt`, `certs/grpc-svc.crt`, `keys/grpc-svc.key`.
-    #[must_use]
-    pub fn tmm(dir: &Path) -> Self {
-        Self::named(dir, "grpc-svc")
-    }
-
     /// The controller's: `certs/ca_root.crt`, `certs/f5-ing-demo-f5ingress.crt` and
     /// `keys/f5-ing-demo-f5ingress.key`.
     #[must_use]
@@ -104,15 +96,6 @@ impl TlsMaterial {
     #[must_use]
     pub fn from_pem(ca: Vec<u8>, certificate: Vec<u8>, key: Vec<u8>) -> Self {
         Self { ca, certificate, key }
-    }
-
-    /// The server's end: a client must show a certificate of the CA.
-    #[must_use]
-    pub fn server(&self) -> ServerTlsConfig {
-        ServerTlsConfig::new()
-            .identity(Identity::from_pem(&self.certificate, &self.key))
-            .client_ca_root(Certificate::from_pem(&self.ca))
-            .timeout(HANDSHAKE_LIMIT)
     }
 
     /// The client's end: the server must be called [`SERVER_NAME`].
