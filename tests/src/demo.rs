@@ -140,10 +140,10 @@ const STEPS: &[Step] = &[
         run: change::churn,
     },
     Step {
-        name: "lease-withdrawn",
-        title: "the lease is withdrawn under load, and given back",
-        fix: "spkctl node lease open; see target/demo/log/tmm-0.log",
-        run: change::lease,
+        name: "lease-blocked",
+        title: "the trial is blocked under load, and comes back",
+        fix: "see target/demo/log/cwc.log and events.jsonl",
+        run: change::blocked,
     },
 ];
 

@@ -1,9 +1,10 @@
 //! A whole lab for one test: network, node, samples, peers; checked and removed at its end.
 
 use std::{
+    fmt::Write as _,
     fs,
     net::IpAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -14,8 +15,12 @@ use nix::time::{ClockId, clock_gettime};
 use tempfile::TempDir;
 
 use crate::{
+    broker::Broker,
+    certificates::Authority,
     grammar,
+    licence::OrderType,
     node::{Node, NodeOptions},
+    outage::Outage,
     peers,
     plan::{self, Family},
     poll, samples,
@@ -35,11 +40,22 @@ pub struct LabOptions {
     pub topology: TopologyOptions,
     /// The node.
     pub node: NodeOptions,
-    /// Leaves the samples and the lease to the test.
+    /// Leaves the samples and the activation to the test.
     pub bare: bool,
+    /// A broker of its own between CWC and Controller, instead of the local bus.
+    pub broker: bool,
+    /// Starts the CWC by a script that can keep it down and set its clock ([`Outage`]).
+    pub outage: bool,
 }
 
 impl LabOptions {
+    /// Takes a trial instead of a paid licence, whose gates can be closed.
+    #[must_use]
+    pub const fn trial(mut self) -> Self {
+        self.node.licence = OrderType::Eval;
+        self
+    }
+
     /// Sets the number of replicas in network and node.
     #[must_use]
     pub fn replicas(mut self, replicas: u8) -> Self {
@@ -56,14 +72,16 @@ pub struct Lab {
     pub node: Node,
     /// Peers started by the lab.
     pub peers: Vec<Process>,
+    /// The broker, if there is one.
+    pub broker: Option<Broker>,
     /// The network.
     pub topology: Topology,
     folder: Option<TempDir>,
 }
 
 impl Lab {
-    /// Builds the network, starts the node and, unless `bare`, applies all samples and opens the
-    /// gate. Returns nothing, and says why, on a machine that cannot do it.
+    /// Builds the network, starts the node and, unless `bare`, applies all samples and activates the
+    /// licence. Returns nothing, and says why, on a machine that cannot do it.
     ///
     /// # Errors
     ///
@@ -81,11 +99,23 @@ impl Lab {
         let prefix = format!("lab{}-{number}", std::process::id());
         let folder = TempDir::with_prefix(&prefix)?;
         let topology = Topology::build(&prefix, options.topology)?;
-        let node = Node::start(&topology.node, folder.path(), &options.node)?;
-        let lab = Self { node, peers: Vec::new(), topology, folder: Some(folder) };
+        let mut settings = options.node.clone();
+        if options.outage {
+            settings.cwc.push_str(&Outage::of(folder.path()).install()?);
+        }
+        let broker = if options.broker {
+            let certificates = bus_certificates(folder.path())?;
+            let broker = topology.node.enter(|| Broker::start(&certificates))??;
+            write!(settings.cwc, ", bus: \"amqps://localhost:{}\"", broker.port())?;
+            Some(broker)
+        } else {
+            None
+        };
+        let node = Node::start(&topology.node, folder.path(), &settings)?;
+        let lab = Self { node, peers: Vec::new(), broker, topology, folder: Some(folder) };
         if !options.bare {
             lab.apply_samples()?;
-            lab.open().with_context(|| lab.logs())?;
+            lab.activate().with_context(|| lab.logs())?;
         }
         Ok(Some(lab))
     }
@@ -127,23 +157,34 @@ impl Lab {
         Ok(())
     }
 
-    /// Opens the gate and waits until the TMMs report it and run the configuration.
+    /// Activates the licence and waits until the TMMs' gates are open and they run the configuration.
     ///
     /// # Errors
     ///
-    /// If they do not within five seconds.
-    pub fn open(&self) -> Result<()> {
-        self.node.open_lease()?;
+    /// If it cannot be activated, or they do not within ten seconds.
+    pub fn activate(&self) -> Result<()> {
+        self.node.activate(&self.topology.node)?;
         self.await_forwarding()
     }
 
-    /// Closes the gate.
+    /// Closes the gates of a trial, and keeps `spk-node` from opening them: it is ended.
     ///
     /// # Errors
     ///
-    /// With the complaint of `spkctl`.
-    pub fn close(&self) -> Result<()> {
-        self.node.close_lease()
+    /// If a TMM does not answer.
+    pub fn close(&mut self) -> Result<()> {
+        self.node.close_gates(&self.topology.node)
+    }
+
+    /// Starts `spk-node` again and waits until it has opened the gates.
+    ///
+    /// # Errors
+    ///
+    /// If it does not within ten seconds.
+    pub fn open(&mut self) -> Result<()> {
+        self.node.launch(&self.topology.node)?;
+        self.node.await_open()?;
+        self.await_forwarding()
     }
 
     /// Waits until replica 0 lists the virtual servers of the samples.
@@ -355,6 +396,15 @@ impl Lab {
         }
         Ok(())
     }
+}
+
+/// The broker's certificates and the CWC's and the Controller's, where each looks for its own.
+fn bus_certificates(folder: &Path) -> Result<PathBuf> {
+    let state = folder.join("state");
+    let authority = Authority::new()?;
+    authority.bus_client(&state.join("cwc/config"), "rabbitmq-client-certs", "f5net")?;
+    authority.bus_client(&state.join("controller"), "rabbitmq-client-1-certs", "f5net")?;
+    authority.bus_server(folder)
 }
 
 impl Drop for Lab {

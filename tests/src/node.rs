@@ -10,7 +10,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -18,6 +18,7 @@ use netlab::{Namespace, Process, ProcessBuilder};
 use tmm_rpc::{TlsFiles, proto};
 
 use crate::{
+    licence::{Licence, OrderType},
     poll,
     programs::program,
     tmm::{self, Tables},
@@ -28,6 +29,8 @@ const START: Duration = Duration::from_secs(20);
 /// By how much the ports of a moved node are higher.
 const MOVED_PORTS: u16 = 10_000;
 const APPLY: Duration = Duration::from_secs(5);
+/// From a verdict that allows to open gates, the asking of a Controller (5 s) included.
+const OPEN: Duration = Duration::from_secs(10);
 
 /// How the TMMs are run.
 #[derive(Clone, Debug)]
@@ -46,6 +49,12 @@ pub struct NodeOptions {
     pub flows: u32,
     /// Log level word.
     pub log_level: &'static str,
+    /// The licence.
+    pub licence: OrderType,
+    /// How long the licence lasts, such as `90s`; a year without.
+    pub validity: Option<&'static str>,
+    /// Further fields of section `cwc`, each after a comma.
+    pub cwc: String,
     /// Whether all addresses are other ones than the default.
     pub moved: bool,
 }
@@ -60,6 +69,9 @@ impl Default for NodeOptions {
             hugepages: true,
             flows: 65_536,
             log_level: "Notice",
+            licence: OrderType::Paid,
+            validity: None,
+            cwc: String::new(),
             moved: false,
         }
     }
@@ -73,6 +85,7 @@ pub struct Node {
     folder: PathBuf,
     replicas: u8,
     moved: bool,
+    licence: Licence,
 }
 
 impl Node {
@@ -83,12 +96,17 @@ impl Node {
     ///
     /// With the end of the log if it does not come up.
     pub fn start(namespace: &Namespace, folder: &Path, options: &NodeOptions) -> Result<Self> {
+        let licence = Licence::shipped(&folder.join("licence"), options.licence)?;
+        if let Some(span) = options.validity {
+            licence.renew(options.licence, &["--for", span])?;
+        }
         let mut node = Self {
             process: None,
             namespace: namespace.name().to_owned(),
             folder: folder.to_owned(),
             replicas: options.replicas,
             moved: options.moved,
+            licence,
         };
         fs::create_dir_all(node.resources())?;
         fs::write(node.settings(), node.text(options)?)?;
@@ -286,41 +304,105 @@ impl Node {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Opens the gates of all replicas.
+    /// The licence, as its operator has it.
+    pub const fn licence(&self) -> &Licence {
+        &self.licence
+    }
+
+    /// Activates the licence and waits until every gate is open.
     ///
     /// # Errors
     ///
-    /// With the complaint of `spkctl` if a gate is not open within five seconds.
-    pub fn open_lease(&self) -> Result<()> {
-        let mut said = None;
-        poll::hold("every gate opens", APPLY, || {
-            said = self.spkctl(&["node", "lease", "open"]).err();
-            said.is_none()
+    /// If it cannot be activated or a gate is not open within five seconds.
+    pub fn activate(&self, namespace: &Namespace) -> Result<()> {
+        self.licence.activate(namespace, &self.state())?;
+        self.await_open()
+    }
+
+    /// Waits until every gate is open.
+    ///
+    /// # Errors
+    ///
+    /// With the node's status if one is not within ten seconds.
+    pub fn await_open(&self) -> Result<()> {
+        let open = |gate: &str| gate == "open" || gate == "latched";
+        poll::hold("every gate is open", OPEN, || {
+            self.gates().is_ok_and(|gates| {
+                gates.len() == usize::from(self.replicas) && gates.iter().all(|gate| open(gate))
+            })
         })
-        .with_context(|| format!("{said:?}"))
+        .with_context(|| format!("{:?}", self.ask()))
     }
 
-    /// Closes the gates of all replicas.
+    /// Ends `spk-node` without a word, and closes the gates that no latch holds: nobody opens them
+    /// before it is launched again.
     ///
     /// # Errors
     ///
-    /// With the complaint of `spkctl`.
-    pub fn close_lease(&self) -> Result<()> {
-        self.spkctl(&["node", "lease", "close"]).map(drop)
+    /// If a TMM does not answer.
+    pub fn close_gates(&mut self, namespace: &Namespace) -> Result<()> {
+        self.end();
+        let tls = TlsFiles::controller(&self.state()).load()?;
+        for index in 0..self.replicas {
+            tmm::call(namespace, self.listen(index), &tls, async |mut client: tmm::Client| {
+                let reason = "comms_lost".to_owned();
+                client.close(proto::CloseRequest { reason, generation: 1 }).await
+            })?;
+        }
+        Ok(())
     }
 
-    /// Gives `spk-node` an order over its socket, as `spkctl node` does, without starting a program:
-    /// for measuring. Returns its answer.
+    /// Blocks a trial: takes the authority's keys away, and waits until the Controller hears the CWC
+    /// that was started without them.
+    ///
+    /// # Errors
+    ///
+    /// If the CWC does not come back.
+    pub fn block_trial(&self, namespace: &Namespace) -> Result<()> {
+        self.licence.spoil(&self.state())?;
+        let connected = |wanted| {
+            self.ask().is_ok_and(|status| status["controller"]["licence"]["busConnected"] == wanted)
+        };
+        poll::hold("the CWC is gone", APPLY, || connected(false))?;
+        poll::hold("the CWC is back", OPEN, || connected(true))?;
+        self.licence.speak(namespace, &self.state())
+    }
+
+    /// State of each gate, as `spk-node` knows it.
+    ///
+    /// # Errors
+    ///
+    /// If it does not answer.
+    pub fn gates(&self) -> Result<Vec<String>> {
+        let status = self.ask()?;
+        let replicas = status["controller"]["replicas"].as_array().context("no replicas")?;
+        let state = |replica: &serde_json::Value| {
+            replica["gate"]["state"].as_str().unwrap_or("unknown").to_owned()
+        };
+        Ok(replicas.iter().map(state).collect())
+    }
+
+    /// Everything that `spk-node` knows, over its socket.
     ///
     /// # Errors
     ///
     /// If the socket does not answer.
-    pub fn order(&self, command: &str) -> Result<String> {
+    pub fn ask(&self) -> Result<serde_json::Value> {
         let mut stream = UnixStream::connect(self.state().join("run/node.sock"))?;
-        writeln!(stream, "{{\"command\":\"{command}\"}}")?;
+        writeln!(stream, "{{\"command\":\"status\"}}")?;
         let mut answer = String::new();
         BufReader::new(stream).read_line(&mut answer)?;
-        Ok(answer)
+        Ok(serde_json::from_str(&answer)?)
+    }
+
+    /// Wall time of the newest event `reason`.
+    pub fn event(&self, reason: &str) -> Option<SystemTime> {
+        let text = fs::read_to_string(self.state().join("events.jsonl")).ok()?;
+        let line =
+            text.lines().rev().find(|line| line.contains(&format!("\"reason\":\"{reason}\"")))?;
+        let event: serde_json::Value = serde_json::from_str(line).ok()?;
+        let time: jiff::Timestamp = event["time"].as_str()?.parse().ok()?;
+        Some(SystemTime::from(time))
     }
 
     fn text(&self, options: &NodeOptions) -> Result<String> {
@@ -342,6 +424,9 @@ replicas:
         if self.moved {
             text.insert_str(0, "probes: 127.0.1.3:18081\nmetrics: 127.0.1.3:19090\n");
         }
+        let moved = ", rest: 127.0.0.1:40881, probes: 127.0.1.2:18081, metrics: 127.0.1.2:19090";
+        let more = format!("{}{}", if self.moved { moved } else { "" }, options.cwc);
+        text.insert_str(0, &self.licence.section(&more));
         for index in 0..options.replicas {
             write!(
                 text,

@@ -200,6 +200,9 @@ fn everything_listens_on_its_documented_loopback_address_and_nowhere_else() {
         local
     };
     let expected = [
+        "0.0.0.0:30881",
+        "127.0.0.2:8081",
+        "127.0.0.2:9090",
         "127.0.0.3:8081",
         "127.0.0.3:9090",
         "127.0.0.4:8081",
@@ -222,6 +225,9 @@ fn everything_listens_on_its_documented_loopback_address_and_nowhere_else() {
     moved.node.moved = true;
     let Some(lab) = Lab::start(&moved).unwrap() else { return };
     let expected = [
+        "127.0.0.1:40881",
+        "127.0.1.2:18081",
+        "127.0.1.2:19090",
         "127.0.1.3:18081",
         "127.0.1.3:19090",
         "127.0.1.4:18081",

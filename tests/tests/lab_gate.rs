@@ -69,7 +69,7 @@ fn a_fresh_tmm_lets_nothing_out_before_any_lease() {
 /// BGP, BFD and LACP come with their steps.
 #[test]
 fn a_closed_gate_drops_and_counts_all_that_is_proxied_while_housekeeping_lives() {
-    let Some(mut lab) = Lab::start(&LabOptions::default()).unwrap() else { return };
+    let Some(mut lab) = Lab::start(&LabOptions::default().trial()).unwrap() else { return };
     lab.start_web().unwrap();
     lab.start_echo().unwrap();
     lab.start_sctp().unwrap();
@@ -102,8 +102,8 @@ fn a_closed_gate_drops_and_counts_all_that_is_proxied_while_housekeeping_lives()
 }
 
 #[test]
-fn traffic_ends_within_the_goal_after_the_lease_is_withdrawn() {
-    let Some(mut lab) = Lab::start(&LabOptions::default()).unwrap() else { return };
+fn traffic_ends_within_the_goal_after_the_gate_is_told_to_close() {
+    let Some(mut lab) = Lab::start(&LabOptions::default().trial()).unwrap() else { return };
     lab.start_web().unwrap();
     lab.await_member("demo-web", Family::V4).unwrap();
     let mut times = Vec::new();
@@ -114,9 +114,9 @@ fn traffic_ends_within_the_goal_after_the_lease_is_withdrawn() {
             lab.topology.delivered().unwrap().frames > before + 500
         })
         .unwrap();
-        let verdict = monotonic();
-        lab.node.order("lease-close").unwrap();
-        times.push(lab.silence(QUIET).unwrap().saturating_sub(verdict));
+        let told = monotonic();
+        lab.close().unwrap();
+        times.push(lab.silence(QUIET).unwrap().saturating_sub(told));
         drop(load);
         lab.open().unwrap();
         lab.within_t_cfg("traffic is back", |lab| {
@@ -125,7 +125,7 @@ fn traffic_ends_within_the_goal_after_the_lease_is_withdrawn() {
         .unwrap();
     }
     times.sort();
-    println!("P11: last frame {times:?} after the verdict (goal 100 ms)");
+    println!("P11: last frame {times:?} after the close began (goal 100 ms)");
     // The median: a core that was taken away delays one of five, not three.
     assert!(times[2] <= Duration::from_millis(100), "{times:?}");
     lab.finish().unwrap();

@@ -73,7 +73,9 @@ fn memory_stays_as_reserved_at_start_under_full_load() {
     let load = lab.background("wrk", &["-t1", "-c64", "-d4s", "http://192.0.2.10/"]).unwrap();
     // Each family's ports alone are fewer than the table holds; a busy link loses some.
     for _ in 0..8 {
-        Family::BOTH.map(|family| fill(&lab, family));
+        for family in Family::BOTH {
+            fill(&lab, family);
+        }
         if lab.tables().unwrap().drops("flow_table_full") > 0 {
             break;
         }
@@ -145,6 +147,7 @@ fn one_cpu_and_512_mib_run_every_protocol() {
 fn every_line_that_a_tmm_logs_follows_the_grammar() {
     let mut options = LabOptions::default();
     options.node.log_level = "Debug";
+    let options = options.trial();
     let Some(mut lab) = Lab::start(&options).unwrap() else { return };
     lab.start_web().unwrap();
     lab.await_member("demo-web", Family::V4).unwrap();

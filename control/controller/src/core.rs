@@ -20,7 +20,6 @@ use serde_json::Value;
 use spk_api::status::Status;
 use spk_api::{Kind, ObjectId};
 use spk_entitlement::reason::Reason;
-use spk_plan::delivery::Licence as Verdict;
 use spk_plan::{Delivery, Event, EventType, Inputs, Memory, Plan, Replica};
 
 use super::ports::{
@@ -102,8 +101,7 @@ pub struct Core {
     plan: Arc<Plan>,
     /// Objects of before the restart that no plan has met yet.
     known: BTreeSet<ObjectId>,
-    /// None if leases need no verdict.
-    standing: Option<Standing>,
+    standing: Standing,
     statuses: BTreeMap<ObjectId, Status>,
     pods: Vec<PodStatus>,
     plan_due: Option<Instant>,
@@ -113,9 +111,10 @@ pub struct Core {
 }
 
 impl Core {
-    /// A machine that goes on from `before`.
+    /// A machine that goes on from `before`, and delivers nothing before a judgement allows it. `halted`
+    /// says that a stop by the licence of before the restart still stands.
     #[must_use]
-    pub fn new(settings: CoreSettings, before: Remembered) -> Self {
+    pub fn new(settings: CoreSettings, before: Remembered, halted: bool) -> Self {
         let mut plan = Plan::default();
         plan.memory = before.memory;
         Self {
@@ -125,7 +124,7 @@ impl Core {
             replicas: BTreeMap::new(),
             plan: Arc::new(plan),
             known: before.known,
-            standing: None,
+            standing: Standing::new(halted),
             statuses: BTreeMap::new(),
             pods: Vec::new(),
             plan_due: None,
@@ -133,13 +132,6 @@ impl Core {
             status_due: None,
             outputs: VecDeque::new(),
         }
-    }
-
-    /// The same machine that delivers nothing before a judgement allows it. `halted` says that a stop
-    /// by the licence of before the restart still stands.
-    #[must_use]
-    pub fn licensed(self, halted: bool) -> Self {
-        Self { standing: Some(Standing::new(halted)), ..self }
     }
 
     /// Takes one thing that happened.
@@ -320,7 +312,7 @@ impl Core {
             let facts = self.replicas.get(&target.index);
             facts.map_or_else(Default::default, |facts| facts.delivery(target, &self.plan))
         };
-        let licence = self.standing.map_or(Verdict::Allowed, |standing| standing.verdict());
+        let licence = self.standing.verdict();
         Delivery { licence, replicas: self.targets.iter().map(of).collect() }
     }
 
@@ -330,8 +322,8 @@ impl Core {
         let status = if reason.is_empty() { "True" } else { "False" };
         let gate = self.replicas.get(&target.index).and_then(ReplicaFacts::gate_condition);
         let (gate_status, gate_reason) = gate.unwrap_or(("Unknown", String::from("unknown")));
-        let gate_reason = match (gate_status, self.judgement()) {
-            ("True", Some(judgement)) => judgement.reason.code().to_owned(),
+        let gate_reason = match gate_status {
+            "True" => self.judgement().reason.code().to_owned(),
             _ => gate_reason,
         };
         let conditions = [

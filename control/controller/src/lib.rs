@@ -17,7 +17,6 @@ pub mod runtime;
 pub mod view;
 
 pub use ports::{
-    Actuator, EventKind, EventObject, EventRecord, Events, FactSet, Facts, LICENSE_GATE, Licence,
-    LicenceStatus, Now, Order, PodStatus, READY, REPLICA_INDEX, Statuses, Target, Vault,
-    VaultError,
+    Actuator, EventKind, EventObject, EventRecord, Events, FactSet, Facts, LICENSE_GATE,
+    LicenceStatus, Now, PodStatus, READY, REPLICA_INDEX, Statuses, Target, Vault, VaultError,
 };

@@ -18,12 +18,12 @@ use std::time::{Duration, Instant};
 use spk_plan::Plan;
 use spk_serving::tls::Tls;
 use tmm_rpc::{ConnectError, TlsMaterial, TmmClient, proto};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::core::News;
-use super::ports::{Licence, Order, Target};
+use super::ports::Target;
 use statements::{GateOrder, Statement};
 
 /// What the link to each TMM needs.
@@ -35,28 +35,10 @@ pub struct LinkContext {
     pub tls: Tls,
     /// The newest plan; none before the first.
     pub plans: watch::Receiver<Option<Arc<Plan>>>,
-    /// Whether gates may be open.
-    pub gates: Gates,
+    /// What the licence says of all gates.
+    pub gates: watch::Receiver<GateOrder>,
     /// Where news go, with the replica's index.
     pub news: mpsc::Sender<(u16, News)>,
-}
-
-/// Whether gates may be open, and who says so.
-#[derive(Clone)]
-pub enum Gates {
-    /// The CWC: its statements come through the [`Statement`] channel of each link.
-    Cwc(watch::Receiver<GateOrder>),
-    /// spk-node itself.
-    SelfIssued(Arc<dyn Licence>),
-}
-
-impl std::fmt::Debug for Gates {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Cwc(_) => "Cwc",
-            Self::SelfIssued(_) => "SelfIssued",
-        })
-    }
 }
 
 impl std::fmt::Debug for LinkContext {
@@ -178,25 +160,15 @@ async fn converse(
     }
     *answered = true;
     tracing::info!(boot = hello.boot_id, "{} answers", target.pod);
-    let talk = Talk {
-        target,
-        context,
-        client,
-        configured: watch::channel(false).0,
-        closed: Notify::new(),
-    };
+    let talk = Talk { target, context, client, configured: watch::channel(false).0 };
     // What was meant for an earlier connection answers nonces of that one.
     while statements.try_recv().is_ok() {}
     let (boot_id, latch) = (hello.boot_id, hello.latch);
     let gate = hello.gate.unwrap_or_default();
     talk.tell(News::Connected { boot_id, gate, latch }).await?;
-    let licence = async {
-        match &context.gates {
-            Gates::Cwc(order) => talk.obey(order.clone(), statements).await,
-            Gates::SelfIssued(licence) => talk.lease(licence.as_ref()).await,
-        }
-    };
-    let ended = tokio::try_join!(talk.deliver(), licence, talk.reports(), talk.gate());
+    let gates = context.gates.clone();
+    let ended =
+        tokio::try_join!(talk.deliver(), talk.obey(gates, statements), talk.reports(), talk.gate());
     ended.map(|(never, ..)| never)
 }
 
@@ -207,8 +179,6 @@ struct Talk<'a> {
     client: TmmClient<Channel>,
     /// Whether it answered a snapshot since the configuration was last withheld.
     configured: watch::Sender<bool>,
-    /// The gate closed by itself.
-    closed: Notify,
 }
 
 impl Talk<'_> {
@@ -248,94 +218,6 @@ impl Talk<'_> {
         }
     }
 
-    /// Follows the order: opens for a new nonce, hands on heartbeats, closes.
-    async fn lease(&self, licence: &dyn Licence) -> Result<Infallible, LinkError> {
-        let mut order = licence.order();
-        let mut configured = self.configured.subscribe();
-        let mut opened = false;
-        loop {
-            let wanted = order.borrow_and_update().clone();
-            let gate = match wanted {
-                Order::Close { reason } => {
-                    let request = proto::CloseRequest { reason: reason.to_owned(), generation: 0 };
-                    opened = false;
-                    Some(call("Close", self.client.clone().close(request)).await?)
-                }
-                Order::Open { .. } if !opened => {
-                    // A Close must not wait for a configuration, an open does.
-                    tokio::select! {
-                        changed = order.changed() => {
-                            changed.map_err(|_| LinkError::Ended)?;
-                            order.mark_changed();
-                        }
-                        ready = configured.wait_for(|ready| *ready) => {
-                            ready.map_err(|_| LinkError::Ended)?;
-                        }
-                    }
-                    if order.has_changed().is_ok_and(|changed| changed) {
-                        continue;
-                    }
-                    let gate = self.open(licence).await?;
-                    opened = gate.as_ref().is_some_and(|gate| gate.rejected.is_empty());
-                    gate
-                }
-                Order::Open { renewal: Some(jws) } => {
-                    let request = proto::LeaseRequest { jws };
-                    let gate = call("Lease", self.client.clone().lease(request)).await?;
-                    if !gate.rejected.is_empty() {
-                        // Licensing.md §12.2 G5: a refused renewal asks for a new open.
-                        tracing::warn!(
-                            code = gate.rejected,
-                            "{} refused a renewal",
-                            self.target.pod
-                        );
-                        self.tell(News::Gate(gate)).await?;
-                        opened = false;
-                        continue;
-                    }
-                    Some(gate)
-                }
-                Order::Open { renewal: None } => None,
-            };
-            if let Some(gate) = gate {
-                self.tell(News::Gate(gate)).await?;
-            }
-            let open_again = matches!(*order.borrow(), Order::Open { .. }) && !opened;
-            let changed = async { order.changed().await.map_err(|_| LinkError::Ended) };
-            if open_again {
-                let _ = tokio::time::timeout(RETRY, changed).await;
-                continue;
-            }
-            tokio::select! {
-                result = changed => result?,
-                // A lease that ended, as after a suspend of the machine: do not wait for the next
-                // heartbeat to be refused.
-                () = self.closed.notified() => opened = false,
-            }
-        }
-    }
-
-    async fn open(&self, licence: &dyn Licence) -> Result<Option<proto::GateReply>, LinkError> {
-        let mut client = self.client.clone();
-        let hello = call("Hello", client.hello(proto::HelloRequest {})).await?;
-        let Ok(nonce) = <[u8; 16]>::try_from(hello.nonce.as_slice()) else {
-            return Err(LinkError::Call {
-                call: "Hello",
-                code: Code::DataLoss,
-                message: String::from("nonce is not of 16 bytes"),
-            });
-        };
-        let context = self.context;
-        let Some(jws) = licence.open(&context.namespace, &self.target.uid, &nonce) else {
-            return Ok(None);
-        };
-        let gate = call("Lease", client.lease(proto::LeaseRequest { jws })).await?;
-        if !gate.rejected.is_empty() {
-            tracing::warn!(code = gate.rejected, "{} refused a lease", self.target.pod);
-        }
-        Ok(Some(gate))
-    }
-
     async fn reports(&self) -> Result<Infallible, LinkError> {
         let request = proto::WatchReportsRequest {};
         let mut stream = call("WatchReports", self.client.clone().watch_reports(request)).await?;
@@ -349,16 +231,9 @@ impl Talk<'_> {
     async fn gate(&self) -> Result<Infallible, LinkError> {
         let request = proto::WatchGateRequest {};
         let mut stream = call("WatchGate", self.client.clone().watch_gate(request)).await?;
-        let mut passed = false;
         loop {
             let gate = stream.message().await.map_err(|status| failed("WatchGate", &status))?;
-            let gate = gate.ok_or(LinkError::Ended)?;
-            let passes = gate.gate() != proto::GateState::Closed;
-            if passed && !passes {
-                self.closed.notify_one();
-            }
-            passed = passes;
-            self.tell(News::Gate(gate)).await?;
+            self.tell(News::Gate(gate.ok_or(LinkError::Ended)?)).await?;
         }
     }
 }

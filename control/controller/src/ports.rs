@@ -138,31 +138,6 @@ pub struct Target {
     pub address: SocketAddr,
 }
 
-/// Tells whether gates may be open, and gives the signed statements that open them.
-pub trait Licence: Send + Sync {
-    /// The order of now, and each change of it.
-    fn order(&self) -> watch::Receiver<Order>;
-    /// A statement that opens the gate of one pod for one nonce, none if it may not open.
-    fn open(&self, namespace: &str, pod: &str, nonce: &[u8; 16]) -> Option<String>;
-    /// What every status says about the source of the licence; none if it is the CWC.
-    fn note(&self) -> Option<&'static str>;
-}
-
-/// What to do with the gates.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Order {
-    /// Close them.
-    Close {
-        /// A code of licensing.md §9.
-        reason: &'static str,
-    },
-    /// Open them, and hand on each new heartbeat.
-    Open {
-        /// The newest `renew` statement; none before the first.
-        renewal: Option<String>,
-    },
-}
-
 /// Takes events (operations.md §1.6, crds.md §4.2 rule 6).
 pub trait Events: Send {
     /// Shows `event` to people, once. Never blocks for long, never fails.

@@ -15,13 +15,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::core::{Core, CoreSettings, Input, LicenceNews, News, Output, Remembered};
-use super::licence::{self, LAST, LATCH, LicenceWorld, Licensee, Occurrence};
+use super::licence::{self, LAST, LATCH, LicenceWorld, Licensee};
 use super::link::statements::{GateOrder, Statement};
-use super::link::{self, Gates, LinkContext};
+use super::link::{self, LinkContext};
 use super::meters::{ActuatorName, Meters, ScaleAction};
 use super::ports::{
-    Actuator, EventKind, EventObject, EventRecord, Events, Facts, Licence, Now, Statuses, Target,
-    Vault, VaultError,
+    Actuator, EventKind, EventObject, EventRecord, Events, Facts, Now, Statuses, Target, Vault,
+    VaultError,
 };
 use super::view::View;
 
@@ -37,31 +37,17 @@ pub struct World<F, S, A> {
     pub events: Arc<Mutex<dyn Events>>,
     /// Keeps what must survive.
     pub vault: Arc<dyn Vault>,
-    /// Opens gates.
-    pub licence: Licensing,
+    /// What the licence client needs.
+    pub licence: LicenceWorld,
     /// Certificates of the Controller.
     pub tls: Tls,
     /// Counts.
     pub meters: Meters,
 }
 
-/// Who says whether gates may be open.
-pub enum Licensing {
-    /// The CWC.
-    Cwc(Box<LicenceWorld>),
-    /// spk-node itself.
-    SelfIssued(Arc<dyn Licence>),
-}
-
 impl<F, S, A> std::fmt::Debug for World<F, S, A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("World").finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Licensing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Licensing").finish_non_exhaustive()
     }
 }
 
@@ -77,19 +63,9 @@ pub async fn run<F: Facts + 'static, S: Statuses, A: Actuator>(
     let (plans, plan) = watch::channel(None);
     let (orders, order) = watch::channel(GateOrder::Leave);
     let (tell, mut told) = mpsc::channel(256);
-    let mut core = start(settings, vault.as_ref());
-    let (gates, note, mut licensee) = match licence {
-        Licensing::SelfIssued(licence) => {
-            let note = licence.note();
-            (Gates::SelfIssued(licence), note, None)
-        }
-        Licensing::Cwc(world) => {
-            core = core.licensed(actuator.is_halted());
-            let licensee = Licensee::start(*world, &namespace, vault.as_ref());
-            (Gates::Cwc(order), None, Some(licensee))
-        }
-    };
-    let context = LinkContext { namespace, tls, plans: plan, gates, news: tell };
+    let mut core = start(settings, vault.as_ref(), actuator.is_halted());
+    let mut licensee = Licensee::start(licence, &namespace, vault.as_ref());
+    let context = LinkContext { namespace, tls, plans: plan, gates: order, news: tell };
     let mut links = Links { context, tasks: BTreeMap::new() };
     let mut replicas = actuator.replicas();
     let mut hands =
@@ -107,7 +83,7 @@ pub async fn run<F: Facts + 'static, S: Statuses, A: Actuator>(
             () = &mut stop => break,
             Some(set) = given.recv() => core.handle_input(Input::Facts(set), now()),
             Some((replica, news)) = told.recv() => {
-                if let (Some(licensee), Some(target)) = (&mut licensee, links.target(replica)) {
+                if let Some(target) = links.target(replica) {
                     licensee.note(&target.uid, &news);
                 }
                 if matches!(news, News::Closed(_)) {
@@ -118,17 +94,11 @@ pub async fn run<F: Facts + 'static, S: Statuses, A: Actuator>(
             Ok(()) = replicas.changed() => {
                 let targets = replicas.borrow_and_update().clone();
                 for gone in links.follow(&targets) {
-                    if let Some(licensee) = &mut licensee {
-                        licensee.gone(&gone.uid);
-                    }
+                    licensee.gone(&gone.uid);
                 }
                 core.handle_input(Input::Replicas(targets), now());
             }
-            occurrence = next_of(&mut licensee) => {
-                if let Some(licensee) = &mut licensee {
-                    delivery = licensee.take(occurrence);
-                }
-            }
+            occurrence = licensee.next() => delivery = licensee.take(occurrence),
             () = at(timer) => core.handle_timeout(now()),
             () = at(hands.next_try()) => hands.keep().await,
         }
@@ -138,34 +108,21 @@ pub async fn run<F: Facts + 'static, S: Statuses, A: Actuator>(
             delivery.ack();
         }
         if acted || core.poll_timeout().is_none() {
-            let licence = licensee.as_ref().map(|licensee| licensee.view(&core));
-            views.send_replace(Arc::new(View::of(&core, note, licence, Instant::now())));
+            views.send_replace(Arc::new(View::of(&core, licensee.view(&core), Instant::now())));
         }
     }
     reader.abort();
-    if let Some(mut ending) = licensee {
-        ending.stop();
-        let mut ending = Some(ending);
-        settle(&mut core, &mut ending, &mut hands, &links).await;
-        if let Some(licensee) = ending {
-            licensee.close().await;
-        }
-    }
+    licensee.stop();
+    settle(&mut core, &mut licensee, &mut hands, &links).await;
+    licensee.close().await;
     hands.actuator
-}
-
-async fn next_of(licensee: &mut Option<Licensee>) -> Occurrence {
-    match licensee {
-        Some(licensee) => licensee.next().await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Does all that core and licence client say, each output of the client after what the one before
 /// led to; whether there was anything.
 async fn settle<S: Statuses, A: Actuator>(
     core: &mut Core,
-    licensee: &mut Option<Licensee>,
+    licensee: &mut Licensee,
     hands: &mut Hands<S, A>,
     links: &Links,
 ) -> bool {
@@ -175,7 +132,6 @@ async fn settle<S: Statuses, A: Actuator>(
             hands.act(output, core).await;
             acted = true;
         }
-        let Some(licensee) = licensee else { return acted };
         let Some(output) = licensee.poll_output() else { return acted };
         acted = true;
         let news = match output {
@@ -235,7 +191,7 @@ async fn settle<S: Statuses, A: Actuator>(
     }
 }
 
-fn start(settings: CoreSettings, vault: &dyn Vault) -> Core {
+fn start(settings: CoreSettings, vault: &dyn Vault, halted: bool) -> Core {
     let record = vault.load(MEMORY).unwrap_or_else(|error| {
         tracing::error!(%error, "the last accepted configuration is lost");
         None
@@ -245,7 +201,7 @@ fn start(settings: CoreSettings, vault: &dyn Vault) -> Core {
         tracing::error!(%error, "the last accepted configuration is lost");
         None
     });
-    Core::new(settings, before.unwrap_or_default())
+    Core::new(settings, before.unwrap_or_default(), halted)
 }
 
 /// Does what the machine says.
@@ -312,10 +268,8 @@ impl<S: Statuses, A: Actuator> Hands<S, A> {
 
     /// Counts how long after the verdict an actuator did its part.
     fn acted(&self, actuator: ActuatorName, core: &Core) {
-        if let Some(judgement) = core.judgement() {
-            let after = licence::now().since(judgement.since);
-            self.meters.acted(actuator, Duration::from_nanos(after.0));
-        }
+        let after = licence::now().since(core.judgement().since);
+        self.meters.acted(actuator, Duration::from_nanos(after.0));
     }
 
     /// Stores a record, now or as soon as it can be.

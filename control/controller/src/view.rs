@@ -17,12 +17,8 @@ use super::ports::{LicenceStatus, READY};
 pub struct View {
     /// Revision of the newest configuration; 0 before the first.
     pub generation: u64,
-    /// Who signs the leases, if it is not the CWC: `self-issued`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-    /// The licence; none if leases need none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub licence: Option<LicenceView>,
+    /// The licence.
+    pub licence: LicenceView,
     /// The objects.
     pub objects: Vec<ObjectView>,
     /// The TMMs, by index.
@@ -138,7 +134,7 @@ impl LicenceView {
 impl View {
     /// The view of `core` at `now`.
     #[must_use]
-    pub fn of(core: &Core, note: Option<&str>, licence: Option<LicenceView>, now: Instant) -> Self {
+    pub fn of(core: &Core, licence: LicenceView, now: Instant) -> Self {
         let objects = core
             .statuses()
             .iter()
@@ -172,12 +168,6 @@ impl View {
                 }
             })
             .collect();
-        Self {
-            generation: core.plan().generation(),
-            note: note.map(str::to_owned),
-            licence,
-            objects,
-            replicas,
-        }
+        Self { generation: core.plan().generation(), licence, objects, replicas }
     }
 }

@@ -11,7 +11,7 @@ use crate::durable::{self, Access};
 use crate::layout::{self, Layout, TmmFile};
 use crate::settings::{NodeSettings, ReplicaSettings};
 
-/// Writes the files of `replica`. `jwks` is the text of the lease key set, if it comes from here.
+/// Writes the files of `replica` but its trust anchor, which [`crate::provision`] copies.
 ///
 /// # Errors
 ///
@@ -20,7 +20,6 @@ pub fn replica(
     layout: &Layout,
     settings: &NodeSettings,
     replica: &ReplicaSettings,
-    jwks: Option<&str>,
 ) -> Result<(), InstallError> {
     let home = layout.tmm(replica.index);
     for folder in ["certs", "keys", "license", "podinfo"] {
@@ -38,9 +37,6 @@ pub fn replica(
     }
     let key = read(&layout.keys().join("grpc-svc.key"))?;
     put(&home.join("keys/grpc-svc.key"), &key, Access::Private)?;
-    if let Some(jwks) = jwks {
-        put(&home.join("license/jwks.json"), jwks.as_bytes(), Access::Public)?;
-    }
     for (name, text) in layout::pod_info(settings, replica.index) {
         put(&home.join("podinfo").join(name), text.as_bytes(), Access::Public)?;
     }

@@ -42,8 +42,8 @@ impl Pages for NodePages {
         if view.generation == 0 {
             return Some(String::from("no configuration yet"));
         }
-        if let Some(licence) = view.licence.as_ref().filter(|licence| licence.withheld) {
-            return Some(format!("configuration is withheld: {}", licence.text));
+        if view.licence.withheld {
+            return Some(format!("configuration is withheld: {}", view.licence.text));
         }
         view.replicas.iter().find_map(|replica| {
             replica.not_ready.as_ref().map(|cause| format!("{}: {cause}", replica.pod))
@@ -53,9 +53,7 @@ impl Pages for NodePages {
     fn metrics(&self) -> String {
         let mut registry = registry(&self.desk.status());
         CertificateMetrics::register(&mut registry, self.identities.clone());
-        if self.desk.views.borrow().licence.is_some() {
-            self.meters.register(&mut registry);
-        }
+        self.meters.register(&mut registry);
         probes::metrics_text(&registry)
     }
 }
@@ -117,9 +115,7 @@ fn registry(status: &NodeStatus) -> Registry {
         "Revision of the newest configuration",
         generation,
     );
-    if let Some(licence) = &view.licence {
-        register_licence(&mut registry, licence);
-    }
+    register_licence(&mut registry, &view.licence);
 
     let up = Family::<Replica, Gauge>::default();
     let acknowledged = Family::<Replica, Gauge>::default();

@@ -3,6 +3,7 @@
 //! Owns the order of starting (files before processes, the lock before all) and of ending.
 //! Source: operations.md §1.6, architecture.md §6.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -14,26 +15,25 @@ use spk_bus::{Address, Link};
 use spk_controller::core::CoreSettings;
 use spk_controller::licence::LicenceWorld;
 use spk_controller::meters::Meters;
-use spk_controller::runtime::{self, Licensing, World};
+use spk_controller::runtime::{self, World};
 use spk_controller::view::View;
 use spk_controller::{Actuator as _, EventKind, EventObject, EventRecord, Vault, VaultError};
 use spk_entitlement::contact::MissedHeartbeats;
+use spk_serving::log::{self, LogControl};
 use spk_serving::probes::{self, ListenError, Pages, Topic};
 use spk_serving::shutdown::Signals;
 use spk_serving::tls::{self, Alpn, Tls};
 use tokio::sync::watch;
 
-use crate::authority::{AuthorityError, SELF_ISSUED, TestAuthority};
 use crate::certs::{self, CertError};
 use crate::durable;
 use crate::events::EventFile;
 use crate::files::{FileFacts, FollowError, StatusFiles};
 use crate::install::{self, InstallError};
 use crate::layout::{self, Layout};
-use crate::licence::SelfIssued;
 use crate::metrics::NodePages;
 use crate::provision::{self, ProvisionError};
-use crate::settings::{CwcSettings, NodeSettings};
+use crate::settings::NodeSettings;
 use crate::socket::{self, Desk};
 use crate::supervisor::{SharedEvents, Supervisor};
 use crate::vault::FileVault;
@@ -71,9 +71,6 @@ pub enum NodeError {
     /// The vault.
     #[error(transparent)]
     Vault(#[from] VaultError),
-    /// The lease key.
-    #[error(transparent)]
-    Authority(#[from] AuthorityError),
     /// Secrets of the licence plane.
     #[error(transparent)]
     Provision(#[from] ProvisionError),
@@ -100,7 +97,6 @@ impl NodeError {
             Self::Busy { .. } => "state_dir_busy",
             Self::Certificates(error) => error.code(),
             Self::Vault(error) => error.code(),
-            Self::Authority(error) => error.code(),
             Self::Provision(error) => error.code(),
             Self::NoRandom => "no_random",
             Self::Install(error) => error.code(),
@@ -115,7 +111,7 @@ impl NodeError {
 /// # Errors
 ///
 /// [`NodeError`], before any TMM is started.
-pub async fn run(settings: NodeSettings, at_end: AtEnd) -> Result<(), NodeError> {
+pub async fn run(settings: NodeSettings, at_end: AtEnd, log: LogControl) -> Result<(), NodeError> {
     let settings = Arc::new(settings);
     let layout = Layout::new(&settings.state_dir);
     let _lock = prepare(&layout)?;
@@ -123,11 +119,8 @@ pub async fn run(settings: NodeSettings, at_end: AtEnd) -> Result<(), NodeError>
     let mut signals = Signals::new().map_err(state_error(layout.run()))?;
     let made = certs::ensure(&layout, SystemTime::now())?;
     let vault: Arc<dyn Vault> = Arc::new(FileVault::open(&layout.vault())?);
-    let authority = TestAuthority::start(&vault, random_seed)?;
-    // Leases that spk-node signs itself are trusted only where no CWC signs them.
-    let jwks = settings.cwc.is_none().then(|| authority.jwks());
     for replica in &settings.replicas {
-        install::replica(&layout, &settings, replica, jwks.as_deref())?;
+        install::replica(&layout, &settings, replica)?;
     }
     provision::provision(&layout, &settings, SystemTime::now())?;
     let events: SharedEvents = Arc::new(Mutex::new(EventFile::new(layout.events())));
@@ -138,58 +131,36 @@ pub async fn run(settings: NodeSettings, at_end: AtEnd) -> Result<(), NodeError>
     let listener = socket::bind(&layout.socket()).map_err(state_error(layout.socket()))?;
 
     report_certificates(&events, &settings, &made);
-    let note = settings.cwc.is_none().then_some(SELF_ISSUED);
     let catalogue = facts.views();
     let served = settings.app_namespaces.iter().chain([&settings.tmm_namespace]).cloned().collect();
-    let statuses = StatusFiles::start(&settings.resource_dir, facts.views(), note, served);
-    let licence = SelfIssued::new(authority, Arc::clone(&vault));
+    let statuses = StatusFiles::start(&settings.resource_dir, facts.views(), served);
     let supervisor = Supervisor::start(&settings, &layout, &events, Arc::clone(&vault));
     let (views, view) = watch::channel(Arc::<View>::default());
-    let desk = Desk {
-        views: view,
-        processes: supervisor.states(),
-        catalogue,
-        licence: Arc::clone(&licence),
-    };
+    let desk = Desk { views: view, processes: supervisor.states(), catalogue };
     let renewal = Renewal {
         settings: Arc::clone(&settings),
         layout: layout.clone(),
-        jwks,
         events: Arc::clone(&events),
     };
     let files = tls::TlsFiles::grpc(layout.root(), certs::CONTROLLER);
     let report = certificate_report(&events, &settings.tmm_namespace);
     let tls = Tls::follow(files, Alpn::Http2, report);
     let mut identities = vec![tls.clone()];
-    let licensing = match &settings.cwc {
-        Some(cwc) => {
-            tokio::spawn(provision::follow(layout.clone(), Arc::clone(&settings)));
-            let world = licence_world(cwc, &settings, &layout, &events)?;
-            if let Some(Link::Broker { tls, .. }) = &world.link {
-                identities.push(tls.clone());
-            }
-            Licensing::Cwc(Box::new(world))
-        }
-        None => Licensing::SelfIssued(Arc::clone(&licence) as _),
-    };
+    tokio::spawn(provision::follow(layout.clone(), Arc::clone(&settings)));
+    let licence = licence_world(&settings, &layout, &events)?;
+    tokio::spawn(follow_levels(licence.levels.subscribe(), log));
+    if let Some(Link::Broker { tls, .. }) = &licence.link {
+        identities.push(tls.clone());
+    }
     let meters = Meters::default();
     let pages: Arc<dyn Pages> = Arc::new(NodePages::new(desk.clone(), meters.clone(), identities));
     tokio::spawn(probes::serve(probes, Topic::Probes, Arc::clone(&pages)));
     tokio::spawn(probes::serve(metrics, Topic::Metrics, pages));
     socket::serve(listener, desk);
-    tokio::spawn(licence.beat());
     tokio::spawn(renewal.run());
 
-    let world = World {
-        facts,
-        statuses,
-        actuator: supervisor,
-        events,
-        vault,
-        licence: licensing,
-        tls,
-        meters,
-    };
+    let world =
+        World { facts, statuses, actuator: supervisor, events, vault, licence, tls, meters };
     let core = CoreSettings {
         tmm_namespace: settings.tmm_namespace.clone(),
         watched: settings.app_namespaces.iter().cloned().collect(),
@@ -211,26 +182,23 @@ pub async fn run(settings: NodeSettings, at_end: AtEnd) -> Result<(), NodeError>
     Ok(())
 }
 
-/// What the licence client gets.
+/// What the licence client gets. Without section `cwc` there is no bus, so no verdict ever allows.
 fn licence_world(
-    cwc: &CwcSettings,
     settings: &NodeSettings,
     layout: &Layout,
     events: &SharedEvents,
 ) -> Result<LicenceWorld, NodeError> {
-    let link = cwc.address(&layout.bus()).map(|address| match address {
+    let cwc = settings.cwc.as_ref();
+    let link = cwc.and_then(|cwc| cwc.address(&layout.bus())).map(|address| match address {
         Address::Local(path) => Link::Local { path },
         Address::Broker { host, port } => {
             let dir = layout.controller_config().join("rabbitmq-client-1-certs");
             let report = certificate_report(events, &settings.tmm_namespace);
-            Link::Broker {
-                host,
-                port,
-                tls: Tls::follow(tls::TlsFiles::client(&dir), Alpn::None, report),
-            }
+            let tls = Tls::follow(tls::TlsFiles::client(&dir), Alpn::None, report);
+            Link::Broker { host, port, tls }
         }
     });
-    let missed = cwc.config.get("missed_heartbeats").and_then(|text| text.parse().ok());
+    let missed = cwc.and_then(|cwc| cwc.config.get("missed_heartbeats")?.parse().ok());
     let missed = missed.and_then(|count| MissedHeartbeats::new(count).ok()).unwrap_or_default();
     Ok(LicenceWorld {
         link,
@@ -240,6 +208,15 @@ fn licence_world(
         seed: random_seed().ok_or(NodeError::NoRandom)?,
         levels: watch::Sender::default(),
     })
+}
+
+/// Takes the log level that the CWC commands for Controllers; without one, the level of the start.
+async fn follow_levels(mut levels: watch::Receiver<BTreeMap<String, String>>, log: LogControl) {
+    let first = log.level();
+    while levels.changed().await.is_ok() {
+        let wanted = levels.borrow_and_update().get(CONTROLLER).and_then(|word| log::level(word));
+        log.set_level(wanted.unwrap_or(first));
+    }
 }
 
 /// Tells of certificates (OPS-322, OPS-323).
@@ -275,7 +252,6 @@ fn prepare(layout: &Layout) -> Result<Flock<File>, NodeError> {
 struct Renewal {
     settings: Arc<NodeSettings>,
     layout: Layout,
-    jwks: Option<String>,
     events: SharedEvents,
 }
 
@@ -296,7 +272,7 @@ impl Renewal {
     fn renew(&self) -> Result<Vec<&'static str>, NodeError> {
         let new = certs::renew(&self.layout, SystemTime::now())?;
         for replica in &self.settings.replicas {
-            install::replica(&self.layout, &self.settings, replica, self.jwks.as_deref())?;
+            install::replica(&self.layout, &self.settings, replica)?;
         }
         Ok(new)
     }
@@ -320,4 +296,6 @@ fn random_seed() -> Option<[u8; 32]> {
     Some(seed)
 }
 
+/// The Controllers' component in log levels.
+const CONTROLLER: &str = "f5ingress";
 const RENEW_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);

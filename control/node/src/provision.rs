@@ -62,6 +62,7 @@ pub fn provision(
     settings: &NodeSettings,
     now: SystemTime,
 ) -> Result<(), ProvisionError> {
+    forget_own_leases(layout, settings)?;
     let Some(cwc) = &settings.cwc else { return Ok(()) };
     let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let config = layout.cwc_config();
@@ -130,6 +131,27 @@ pub async fn follow(layout: Layout, settings: Arc<NodeSettings>) {
         }
         told = cause;
     }
+}
+
+/// Before releases with a CWC spk-node signed leases itself: its key leaves the trust set, and what it
+/// kept for that goes.
+fn forget_own_leases(layout: &Layout, settings: &NodeSettings) -> Result<(), InstallError> {
+    let mut old: Vec<PathBuf> = ["cwc-lease-key.private.jwk", "daid", "epoch", "lease"]
+        .map(|name| layout.vault().join(name))
+        .to_vec();
+    if !layout.controller_config().join(TRUST).exists() {
+        let anchors = settings.replicas.iter().map(|replica| layout.tmm(replica.index));
+        old.extend(anchors.map(|home| home.join("license/jwks.json")));
+    }
+    for path in old {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed(&path)(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// The keys that the CWC publishes with those already trusted.

@@ -16,9 +16,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
-use crate::authority::Wanted;
 use crate::files::catalogue::Catalogue;
-use crate::licence::{AuthorityView, SelfIssued};
 use crate::supervisor::{PartName, PartState};
 use spk_controller::view::View;
 
@@ -28,12 +26,6 @@ use spk_controller::view::View;
 pub enum Request {
     /// Everything that spk-node knows.
     Status,
-    /// Lets the test authority open the gates.
-    LeaseOpen,
-    /// Closes the gates.
-    LeaseClose,
-    /// The gates.
-    LeaseStatus,
 }
 
 /// The answer.
@@ -42,8 +34,6 @@ pub enum Request {
 pub enum Answer {
     /// Everything that spk-node knows.
     Status(Box<NodeStatus>),
-    /// The gates after an order was carried out, or now.
-    Lease(LeaseStatus),
     /// The request was not carried out.
     Refused {
         /// Stable code.
@@ -60,8 +50,6 @@ pub struct NodeStatus {
     pub controller: View,
     /// The processes: TMMs in the order of `node.yaml`, then the others.
     pub processes: Vec<ProcessView>,
-    /// The lease authority.
-    pub lease: AuthorityView,
     /// What is wrong with files, besides the conditions of objects.
     pub complaints: Vec<Complaint>,
 }
@@ -100,29 +88,6 @@ pub struct ProcessView {
     pub cause: Option<String>,
 }
 
-/// The gates.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct LeaseStatus {
-    /// The authority.
-    pub authority: AuthorityView,
-    /// Each gate.
-    pub gates: Vec<ReplicaGate>,
-}
-
-/// The gate of one replica.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ReplicaGate {
-    /// Index of its replica.
-    pub index: u16,
-    /// `open`, `closed`, `latched` or `unknown`.
-    pub state: String,
-    /// Why: a code.
-    pub reason: String,
-    /// Milliseconds until it closes by itself; 0 unless open.
-    pub deadline_ms: u64,
-}
-
 /// Asks the spk-node whose socket is at `path`; waits at most 10 s.
 ///
 /// # Errors
@@ -148,8 +113,6 @@ pub struct Desk {
     pub catalogue: watch::Receiver<Arc<Catalogue>>,
     /// State of each process.
     pub processes: Vec<(PartName, watch::Receiver<PartState>)>,
-    /// The lease authority.
-    pub licence: Arc<SelfIssued>,
 }
 
 /// Listens at `path`. The caller holds the lock of the state directory, so a socket that is there
@@ -196,7 +159,7 @@ impl Desk {
         let mut lines = tokio::io::BufReader::new(read.take(REQUEST_LIMIT)).lines();
         while let Some(line) = lines.next_line().await? {
             let answer = match serde_json::from_str(&line) {
-                Ok(request) => self.answer(request).await,
+                Ok(request) => self.answer(request),
                 Err(error) => refused("request_malformed", &error),
             };
             let mut text = serde_json::to_vec(&answer)?;
@@ -206,44 +169,10 @@ impl Desk {
         Ok(())
     }
 
-    async fn answer(&self, request: Request) -> Answer {
-        let wanted = match request {
-            Request::Status => return Answer::Status(Box::new(self.status())),
-            Request::LeaseStatus => return Answer::Lease(self.lease()),
-            Request::LeaseOpen => Wanted::Open,
-            Request::LeaseClose => Wanted::Closed,
-        };
-        let licence = Arc::clone(&self.licence);
-        // It waits for a disk.
-        let stored = match tokio::task::spawn_blocking(move || licence.want(wanted)).await {
-            Ok(stored) => stored,
-            Err(error) => return refused("lease_task", &error),
-        };
-        if let Err(error) = &stored
-            && wanted == Wanted::Open
-        {
-            return refused(error.code(), error);
+    fn answer(&self, request: Request) -> Answer {
+        match request {
+            Request::Status => Answer::Status(Box::new(self.status())),
         }
-        self.settled(wanted).await;
-        match stored {
-            Ok(()) => Answer::Lease(self.lease()),
-            Err(error) => refused(error.code(), &error),
-        }
-    }
-
-    /// Waits, at most 3 s, until the gate of each TMM that answers is as wanted.
-    async fn settled(&self, wanted: Wanted) {
-        let word = match wanted {
-            Wanted::Open => "open",
-            Wanted::Closed => "closed",
-        };
-        let mut views = self.views.clone();
-        let settled = views.wait_for(|view| {
-            let mut gates = view.replicas.iter().filter_map(|replica| replica.gate.as_ref());
-            gates.all(|gate| gate.state == word || gate.state == "latched")
-        });
-        // A TMM that does not follow shows in the answer.
-        let _ = tokio::time::timeout(SETTLE_LIMIT, settled).await;
     }
 
     /// Everything that spk-node knows.
@@ -252,7 +181,6 @@ impl Desk {
         NodeStatus {
             controller: self.views.borrow().as_ref().clone(),
             processes: self.processes(),
-            lease: self.licence.view(),
             complaints: self
                 .catalogue
                 .borrow()
@@ -270,30 +198,6 @@ impl Desk {
             ProcessView::of(part, &state.borrow())
         };
         self.processes.iter().map(of).collect()
-    }
-
-    fn lease(&self) -> LeaseStatus {
-        let gates = self
-            .views
-            .borrow()
-            .replicas
-            .iter()
-            .map(|replica| match &replica.gate {
-                Some(gate) => ReplicaGate {
-                    index: replica.index,
-                    state: gate.state.clone(),
-                    reason: gate.reason.clone(),
-                    deadline_ms: gate.deadline_ms,
-                },
-                None => ReplicaGate {
-                    index: replica.index,
-                    state: String::from("unknown"),
-                    reason: replica.failure.clone().unwrap_or_default(),
-                    deadline_ms: 0,
-                },
-            })
-            .collect();
-        LeaseStatus { authority: self.licence.view(), gates }
     }
 }
 
@@ -318,6 +222,5 @@ fn refused(code: &str, error: &dyn std::error::Error) -> Answer {
 }
 
 const ASK_LIMIT: Duration = Duration::from_secs(10);
-const SETTLE_LIMIT: Duration = Duration::from_secs(3);
 /// Bytes that one connection may send.
 const REQUEST_LIMIT: u64 = 64 << 10;

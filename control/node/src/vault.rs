@@ -47,7 +47,12 @@ impl Vault for FileVault {
     }
 
     fn store(&self, name: &str, record: &[u8]) -> Result<(), VaultError> {
-        durable::write(&self.dir.join(name), record, Access::Private)
-            .map_err(|source| VaultError { name: name.to_owned(), source })
+        let failed = |source| VaultError { name: name.to_owned(), source };
+        let path = self.dir.join(name);
+        // A record of a Secret lies in a folder of the Secret's name.
+        if let Some(folder) = path.parent() {
+            durable::create_private_dir(folder).map_err(failed)?;
+        }
+        durable::write(&path, record, Access::Private).map_err(failed)
     }
 }

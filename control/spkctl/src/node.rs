@@ -1,10 +1,9 @@
 //! `spkctl node`: asks and orders the spk-node of this machine, and asks its TMMs.
 //!
-//! Status and leases go over spk-node's Unix socket; flows, drops and statistics go to each TMM's
+//! Status goes over spk-node's Unix socket; flows, drops and statistics go to each TMM's
 //! port 8750 with the state directory's certificates (operations.md §1.2, N20). Owns what people
 //! see; decides nothing. Source: issue `packets` sections 4 and 7.
 
-mod lease;
 mod status;
 mod table;
 mod tmm;
@@ -51,11 +50,6 @@ enum Output {
 enum Command {
     /// Shows TMMs, their gates and every resource with its conditions.
     Status,
-    /// Opens, closes or shows the licence gates by leases that spk-node itself signs.
-    Lease {
-        #[command(subcommand)]
-        action: lease::Action,
-    },
     /// Lists live flows of the TMMs.
     Flows(tmm::FlowArgs),
     /// Shows dropped packets by reason.
@@ -73,7 +67,6 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let layout = Layout::new(&args.state_dir);
     match &args.command {
         Command::Status => status::show(&status_of(&layout)?, args.output),
-        Command::Lease { action } => lease::act(&layout, *action, args.output),
         Command::Flows(flows) => tmm::flows(&layout, flows, args.output),
         Command::Drops(drops) => tmm::drops(&layout, drops, args.output),
         Command::Stats(stats) => tmm::stats(&layout, stats, args.output),
@@ -98,7 +91,7 @@ fn order(layout: &Layout, request: Request) -> anyhow::Result<Answer> {
 fn status_of(layout: &Layout) -> anyhow::Result<NodeStatus> {
     match order(layout, Request::Status)? {
         Answer::Status(status) => Ok(*status),
-        Answer::Lease(_) | Answer::Refused { .. } => bail!("spk-node gives another answer"),
+        Answer::Refused { .. } => bail!("spk-node gives another answer"),
     }
 }
 

@@ -84,59 +84,60 @@ pub fn churn(stage: &mut Stage) -> Result<Outcome> {
     .figure("seconds_until_back", back.as_secs_f64()))
 }
 
-/// The lease is withdrawn under UDP load; the last frame's stamp tells when traffic stopped.
+/// A trial is blocked under UDP load; the last frame's stamp tells when traffic stopped.
+///
+/// The authority's keys are taken away from the CWC, which restarts: it cannot verify the licence any
+/// more. The block closes the gate and stops the data plane; with the keys all of it comes back.
 ///
 /// # Errors
 ///
 /// If traffic goes on, or does not come back.
-pub fn lease(stage: &mut Stage) -> Result<Outcome> {
+pub fn blocked(stage: &mut Stage) -> Result<Outcome> {
     let vip = plan::iperf(Family::V4).to_string();
     let port = plan::IPERF_PORT.to_string();
-    let arguments = ["-c", &vip, "-p", &port, "-u", "-b", "50M", "-l", "1200", "-t", "6"];
-    let load = background(stage, "iperf-lease", "iperf3", &arguments)?;
+    let arguments = ["-c", &vip, "-p", &port, "-u", "-b", "50M", "-l", "1200", "-t", "20"];
+    let load = background(stage, "iperf-blocked", "iperf3", &arguments)?;
     let before = stage.delivered()?.frames;
     poll::hold("load arrives", Duration::from_secs(5), || {
         stage.delivered().is_ok_and(|stamp| stamp.frames > before + 1000)
     })?;
-
-    let asked = monotonic();
-    stage.node.close_lease()?;
-    let answered = monotonic();
+    let told = stage.node.event("LicenseBlocked");
+    stage.node.block_trial(&stage.topology.node)?;
+    let verdict = poll::until("the licence blocks", Duration::from_secs(15), || {
+        stage.node.event("LicenseBlocked").filter(|event| Some(*event) != told)
+    })?;
+    // The verdict's instant by the clock of the stamps.
+    let verdict = monotonic().saturating_sub(verdict.elapsed().unwrap_or_default());
     let mut last = stage.delivered()?;
     let deadline = Instant::now() + Duration::from_secs(5);
     // Silence is a state: the newest stamp lies QUIET in the past.
     while monotonic().saturating_sub(last.last) < QUIET {
-        ensure!(Instant::now() < deadline, "frames still arrive 5 s after the lease was withdrawn");
+        ensure!(Instant::now() < deadline, "frames still arrive 5 s after the verdict");
         thread::sleep(Duration::from_millis(20));
         last = stage.delivered()?;
     }
-    let stopped = last.last.saturating_sub(asked);
+    let stopped = last.last.saturating_sub(verdict);
     ensure!(peers::http_get(stage.client(), plan::web(Family::V4), 80).is_err(), "HTTP passed");
-    let self_ip = plan::external_self(0, Family::V4);
-    let pinged = peers::ping(stage.client(), self_ip, 3, &[])?;
-    ensure!(pinged > 0, "the self IP did not answer ping while the gate was closed");
-    let dropped = stage.tables()?.drops("license_closed");
-    ensure!(dropped > 0, "nothing was counted under license_closed");
+    poll::hold("the data plane is stopped", Duration::from_secs(15), || {
+        stage.node.tmm_pid(0).is_err()
+    })?;
     drop(load);
 
-    let reopened = Instant::now();
-    stage.node.open_lease()?;
-    poll::hold("traffic is back", Duration::from_secs(5), || {
+    let mended = Instant::now();
+    stage.node.licence().mend()?;
+    poll::hold("traffic is back", Duration::from_secs(30), || {
         peers::http_get(stage.client(), plan::web(Family::V4), 80).is_ok()
     })
-    .context("after the lease was given back")?;
-    let back = reopened.elapsed();
+    .context("after the keys came back")?;
+    let back = mended.elapsed();
     Ok(Outcome::new(format!(
-        "last frame {:.1} ms after the command began (it took {:.1} ms), back in {:.2} s",
+        "last frame {:.1} ms after the verdict, back {:.2} s after the keys",
         stopped.as_secs_f64() * 1e3,
-        answered.saturating_sub(asked).as_secs_f64() * 1e3,
         back.as_secs_f64()
     ))
-    .note(format!("{dropped} packets were dropped under license_closed; the self IP answered ping all the while."))
-    .note("Who signed: spk-node, with a lease key it made for itself (the status says self-issued).")
-    .note("Why it stopped: the TMM checks the lease by itself and closes its gate; no flag opens it.")
-    .note("Step `licence` brings the real thing: a controller of licences, asked over RabbitMQ.")
+    .note("Why it stopped: the CWC could not verify the trial any more and said so in a signed statement.")
+    .note("The gate closed at once; then the TMM was stopped. A paid licence would only have been warned.")
+    .note("Why it came back by itself: the keys verify again; the CWC signed a lease for the new TMM.")
     .figure("stop_ms", stopped.as_secs_f64() * 1e3)
-    .figure("back_seconds", back.as_secs_f64())
-    .figure("license_closed", dropped))
+    .figure("back_seconds", back.as_secs_f64()))
 }

@@ -14,7 +14,7 @@ pub fn instructions(stage: &Stage) -> String {
   read its status     cat {resources}/*.status.yaml
   flows               ip netns exec {PREFIX}-node target/release/spkctl node flows --state-dir {state}
   drops               ip netns exec {PREFIX}-node target/release/spkctl node drops --state-dir {state}
-  withdraw the lease  target/release/spkctl node lease close --state-dir {state}
+  the licence         ip netns exec {PREFIX}-node target/release/spkctl node status --state-dir {state}
   stop it             target/release/demo stop",
         web = plan::web(Family::V4),
     )

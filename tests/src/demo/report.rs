@@ -10,11 +10,11 @@ use crate::tmm::Tables;
 
 /// Drops that the demo itself provokes, or that any network brings.
 const EXPECTED: &[(&str, &str)] = &[
-    ("license_closed", "expected: the lease was withdrawn"),
+    ("license_closed", "expected: the licence was not active yet, or blocked"),
     ("vlan_unknown", "expected: a peer's first words before its port was in a VLAN"),
     ("answer_rate", "expected: more stray segments than are worth an answer"),
     ("multicast_ignored", "expected: neighbours' group chatter"),
-    ("tcp_stray", "expected: late segments after the lease came back"),
+    ("tcp_stray", "expected: late segments after the gate opened again"),
     ("sctp_stray", "expected: late chunks of an association"),
     ("not_for_us_mac", "expected: the bridge floods before it has learnt"),
     ("no_listener", "expected: a peer's second address, which no listener serves"),

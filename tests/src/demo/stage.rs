@@ -8,6 +8,7 @@ use netlab::{Namespace, Process, Stamp};
 use super::{PREFIX, folder};
 use crate::{
     floor::Floor,
+    licence::OrderType,
     node::{Node, NodeOptions},
     peers,
     plan::{self, Family},
@@ -31,7 +32,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Builds all of it, applies the samples and opens the gate.
+    /// Builds all of it, applies the samples and activates a trial licence.
     ///
     /// # Errors
     ///
@@ -39,7 +40,8 @@ impl Stage {
     pub fn build() -> Result<Self> {
         let run = folder().join("run");
         let topology = Topology::build(PREFIX, TopologyOptions::default())?;
-        let node = Node::start(&topology.node, &run, &NodeOptions::default())?;
+        let options = NodeOptions { licence: OrderType::Eval, ..NodeOptions::default() };
+        let node = Node::start(&topology.node, &run, &options)?;
         let mut stage = Self { node, peers: Vec::new(), topology, commands: Vec::new() };
         stage.start_peers()?;
         let shown =
@@ -50,8 +52,15 @@ impl Stage {
             let to = shown(stage.node.resources());
             stage.commands.push(format!("cp {} {}/", shown(path).display(), to.display()));
         }
-        stage.node.open_lease()?;
-        stage.commands.push("spkctl node lease open".to_owned());
+        stage.node.activate(&stage.topology.node)?;
+        let state = shown(stage.node.state());
+        let curl = format!(
+            "curl --cacert {0}/ca-root-cert --cert {0}/client-cert --key {0}/client-key",
+            state.join("cwc-license-client-certs").display()
+        );
+        stage.commands.push(format!("{curl} https://localhost:30881/report > report.json"));
+        stage.commands.push("spk-authority ack < report.json > receipt".to_owned());
+        stage.commands.push(format!("{curl} https://localhost:30881/receipt --data @receipt"));
         for pool in ["demo-web-v4", "demo-web-v6", "demo-echo-v4", "demo-amf-v4", "demo-amf-v6"] {
             stage.await_members(pool, plan::SERVERS).with_context(|| stage.last_words())?;
         }
@@ -152,6 +161,7 @@ impl Stage {
         let log = folder().join("log");
         for from in [
             self.node.state().join("log/tmm-0.log"),
+            self.node.state().join("log/cwc.log"),
             self.node.state().join("events.jsonl"),
             folder().join("run/spk-node.log"),
         ] {

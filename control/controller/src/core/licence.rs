@@ -67,23 +67,22 @@ impl Standing {
 }
 
 impl Core {
-    /// The newest judgement of the licence; none if none is needed (leases that spk-node signs
-    /// itself).
+    /// The newest judgement of the licence.
     #[must_use]
-    pub fn judgement(&self) -> Option<&Judgement> {
-        self.standing.as_ref().map(|standing| &standing.judgement)
+    pub const fn judgement(&self) -> &Judgement {
+        &self.standing.judgement
     }
 
     /// Whether the licence stopped the replicas.
     #[must_use]
-    pub fn is_halted(&self) -> bool {
-        self.standing.is_some_and(|standing| standing.halted)
+    pub const fn is_halted(&self) -> bool {
+        self.standing.halted
     }
 
     /// Whether the configuration is withheld.
     #[must_use]
     pub fn is_withheld(&self) -> bool {
-        self.standing.is_some_and(|standing| !standing.serves())
+        !self.standing.serves()
     }
 
     pub(super) fn take_licence(&mut self, news: LicenceNews, now: Now) {
@@ -108,10 +107,9 @@ impl Core {
     }
 
     fn take_change(&mut self, change: Change, now: Now) {
-        let Some(standing) = &mut self.standing else { return };
-        let before = standing.judgement.enforcement();
-        standing.judgement = change.to;
-        let halted = standing.halted;
+        let before = self.standing.judgement.enforcement();
+        self.standing.judgement = change.to;
+        let halted = self.standing.halted;
         let after = change.to.enforcement();
         let reason = change.to.reason;
         match after {
@@ -142,9 +140,7 @@ impl Core {
     }
 
     fn halt(&mut self, stop: bool, reason: Reason) {
-        if let Some(standing) = &mut self.standing {
-            standing.halted = stop;
-        }
+        self.standing.halted = stop;
         let output = if stop { Output::Halt } else { Output::Resume };
         self.outputs.push_back(output);
         let deployment = self.tmm_deployment();

@@ -39,7 +39,7 @@ pub enum News {
     Report(proto::Report),
     /// Its gate.
     Gate(proto::GateReply),
-    /// It answered a close: its gate.
+    /// It answered a close that was ordered while it was connected: its gate.
     Closed(proto::GateReply),
     /// It refused a renewal: it needs a new `open`.
     RenewalRefused,

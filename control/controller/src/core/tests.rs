@@ -2,6 +2,7 @@
 
 use spk_api::load::Content;
 use spk_api::status::MemberState;
+use spk_entitlement::client::Judged;
 use tmm_rpc::proto;
 
 use super::*;
@@ -31,7 +32,7 @@ impl Rig {
             deployment: String::from("f5ingress-f5ingress"),
         };
         let mut rig = Self {
-            core: Core::new(settings, before),
+            core: Core::new(settings, before, false),
             begin: Instant::now(),
             millis: 0,
             kept: Vec::new(),
@@ -46,6 +47,13 @@ impl Rig {
             address: "127.0.0.4:8750".parse().unwrap(),
         });
         rig.input(Input::Replicas(targets.collect()));
+        rig
+    }
+
+    /// The same with a licence that allows.
+    fn allowed(replicas: u16, before: Remembered) -> Self {
+        let mut rig = Self::new(replicas, before);
+        rig.judge(Judged::Allow, Reason::Verified);
         rig
     }
 
@@ -133,7 +141,7 @@ fn vlan(tag: u16) -> String {
 
 #[test]
 fn nothing_is_delivered_before_the_first_facts() {
-    let mut rig = Rig::new(1, Remembered::default());
+    let mut rig = Rig::allowed(1, Remembered::default());
     rig.pass(10_000);
     assert!(rig.pushed.is_empty());
     rig.facts(VLAN);
@@ -146,7 +154,7 @@ fn nothing_is_delivered_before_the_first_facts() {
 /// OPS-138.
 #[test]
 fn hundred_changes_in_a_second_make_at_most_five_snapshots_and_the_last_counts() {
-    let mut rig = Rig::new(1, Remembered::default());
+    let mut rig = Rig::allowed(1, Remembered::default());
     for tag in 1..=100 {
         rig.facts(&vlan(tag));
         rig.pass(10);
@@ -161,7 +169,7 @@ fn hundred_changes_in_a_second_make_at_most_five_snapshots_and_the_last_counts()
 
 #[test]
 fn facts_that_change_nothing_are_not_delivered_again() {
-    let mut rig = Rig::new(1, Remembered::default());
+    let mut rig = Rig::allowed(1, Remembered::default());
     rig.facts(VLAN);
     rig.pass(1000);
     rig.facts(VLAN);
@@ -171,7 +179,7 @@ fn facts_that_change_nothing_are_not_delivered_again() {
 
 #[test]
 fn programmed_follows_every_replica_and_names_the_silent_one() {
-    let mut rig = Rig::new(2, Remembered::default());
+    let mut rig = Rig::allowed(2, Remembered::default());
     rig.facts(VLAN);
     rig.pass(1000);
     assert_eq!(rig.programmed().0, "SelfIpExhausted");
@@ -203,7 +211,7 @@ fn programmed_follows_every_replica_and_names_the_silent_one() {
 
 #[test]
 fn refused_snapshot_shows_every_error_and_heals_with_the_next() {
-    let mut rig = Rig::new(1, Remembered::default());
+    let mut rig = Rig::allowed(1, Remembered::default());
     rig.facts(VLAN);
     rig.pass(1000);
     rig.news(0, connected("a"));
@@ -231,7 +239,7 @@ fn refused_snapshot_shows_every_error_and_heals_with_the_next() {
 
 #[test]
 fn interface_that_is_down_or_missing_is_a_device_error_with_its_cause() {
-    let mut rig = Rig::new(1, Remembered::default());
+    let mut rig = Rig::allowed(1, Remembered::default());
     rig.facts(VLAN);
     rig.pass(1000);
     rig.news(0, connected("a"));
@@ -251,13 +259,13 @@ fn interface_that_is_down_or_missing_is_a_device_error_with_its_cause() {
 
 #[test]
 fn restart_goes_on_with_the_stored_generation_and_delivers_at_once() {
-    let mut first = Rig::new(1, Remembered::default());
+    let mut first = Rig::allowed(1, Remembered::default());
     first.facts(&vlan(1));
     first.pass(1000);
     first.facts(&vlan(2));
     first.pass(1000);
     let memory = Remembered::read(first.kept.last().unwrap()).unwrap();
-    let mut second = Rig::new(1, memory);
+    let mut second = Rig::allowed(1, memory);
     second.facts(&vlan(2));
     second.pass(1000);
     assert_eq!(second.pushed.len(), 1);
@@ -267,14 +275,14 @@ fn restart_goes_on_with_the_stored_generation_and_delivers_at_once() {
 
 #[test]
 fn refused_edit_leaves_the_last_accepted_contents_in_force_also_after_a_restart() {
-    let mut rig = Rig::new(1, Remembered::default());
+    let mut rig = Rig::allowed(1, Remembered::default());
     rig.facts(&vlan(7));
     rig.pass(1000);
     rig.facts(&vlan(5000));
     rig.pass(1000);
     assert_eq!(rig.core.plan().spec_for(0).vlans[0].tag, 7);
     assert_eq!(rig.programmed().0, "NotAccepted");
-    let mut second = Rig::new(1, Remembered::read(rig.kept.last().unwrap()).unwrap());
+    let mut second = Rig::allowed(1, Remembered::read(rig.kept.last().unwrap()).unwrap());
     second.facts(&vlan(5000));
     second.pass(1000);
     assert_eq!(second.core.plan().spec_for(0).vlans[0].tag, 7);
@@ -282,7 +290,7 @@ fn refused_edit_leaves_the_last_accepted_contents_in_force_also_after_a_restart(
 
 #[test]
 fn events_are_added_updated_deleted_once_each() {
-    let mut rig = Rig::new(1, Remembered::default());
+    let mut rig = Rig::allowed(1, Remembered::default());
     rig.facts(&vlan(1));
     rig.pass(1000);
     rig.facts(&vlan(2));
@@ -296,15 +304,15 @@ fn events_are_added_updated_deleted_once_each() {
 
 #[test]
 fn restart_brings_no_events_for_objects_that_stayed_and_one_for_each_that_went() {
-    let mut first = Rig::new(1, Remembered::default());
+    let mut first = Rig::allowed(1, Remembered::default());
     first.facts(VLAN);
     first.pass(1000);
     let record = first.kept.pop().unwrap();
-    let mut same = Rig::new(1, Remembered::read(&record).unwrap());
+    let mut same = Rig::allowed(1, Remembered::read(&record).unwrap());
     same.facts(VLAN);
     same.pass(1000);
     assert_eq!(same.events, []);
-    let mut gone = Rig::new(1, Remembered::read(&record).unwrap());
+    let mut gone = Rig::allowed(1, Remembered::read(&record).unwrap());
     gone.input(Input::Facts(FactSet::default()));
     gone.pass(1000);
     let texts: Vec<&str> = gone.events.iter().map(|event| event.text.as_str()).collect();
@@ -313,7 +321,7 @@ fn restart_brings_no_events_for_objects_that_stayed_and_one_for_each_that_went()
 
 #[test]
 fn pod_is_ready_once_it_runs_the_newest_configuration() {
-    let mut rig = Rig::new(1, Remembered::default());
+    let mut rig = Rig::allowed(1, Remembered::default());
     rig.facts(VLAN);
     rig.pass(1000);
     let ready = |rig: &Rig| {
@@ -351,7 +359,7 @@ fn unknown_member_state_is_passed_over_and_known_ones_are_kept() {
     assert_eq!(take(&mut facts, "down"), 0);
     assert_eq!(take(&mut facts, "up"), 1);
     assert_eq!(take(&mut facts, "sideways"), 0);
-    let target = Rig::new(1, Remembered::default()).core.targets()[0].clone();
+    let target = Rig::allowed(1, Remembered::default()).core.targets()[0].clone();
     let members = facts.delivery(&target, &Plan::default()).members;
     assert!(members.iter().all(|member| member.state == MemberState::Up));
 }

@@ -51,6 +51,8 @@ impl Talk<'_> {
     ) -> Result<Infallible, LinkError> {
         let mut configured = self.configured.subscribe();
         let mut waiting: Option<String> = None;
+        // What holds when it connects is no new order, and is not timed.
+        let mut begins = true;
         order.mark_changed();
         loop {
             let ready = async {
@@ -64,8 +66,11 @@ impl Talk<'_> {
                     let now = *order.borrow_and_update();
                     if let GateOrder::Close { reason, generation } = now {
                         waiting = None;
-                        self.close(reason, generation).await?;
+                        let gate = self.close(reason, generation).await?;
+                        let closed = if begins { News::Gate(gate) } else { News::Closed(gate) };
+                        self.tell(closed).await?;
                     }
+                    begins = false;
                 }
                 statement = statements.recv() => match statement.ok_or(LinkError::Ended)? {
                     Statement::Hello(answer) => self.nonce(answer).await?,
@@ -82,10 +87,9 @@ impl Talk<'_> {
         }
     }
 
-    async fn close(&self, reason: Reason, generation: u64) -> Result<(), LinkError> {
+    async fn close(&self, reason: Reason, generation: u64) -> Result<proto::GateReply, LinkError> {
         let request = proto::CloseRequest { reason: reason.code().to_owned(), generation };
-        let gate = call("Close", self.client.clone().close(request)).await?;
-        self.tell(News::Closed(gate)).await
+        call("Close", self.client.clone().close(request)).await
     }
 
     async fn nonce(&self, answer: oneshot::Sender<TmmNonce>) -> Result<(), LinkError> {

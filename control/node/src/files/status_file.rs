@@ -57,20 +57,18 @@ impl News {
 }
 
 impl StatusFiles {
-    /// Writes into `dir`, for the files of `views`. `note` says who signs the leases if it is not the
-    /// CWC; `served`
+    /// Writes into `dir`, for the files of `views`. `served`
     /// are the namespaces of TMM and applications.
     #[must_use]
     pub fn start(
         dir: &Path,
         views: watch::Receiver<Arc<Catalogue>>,
-        note: Option<&'static str>,
         served: BTreeSet<String>,
     ) -> Self {
         let news = Arc::new(News::default());
         let writer = Writer {
             dir: dir.to_owned(),
-            licence: note.map(Shown::Note),
+            licence: None,
             served,
             catalogue: Arc::default(),
             statuses: BTreeMap::new(),
@@ -106,7 +104,7 @@ impl Statuses for StatusFiles {
 
 struct Writer {
     dir: PathBuf,
-    licence: Option<Shown>,
+    licence: Option<LicenceStatus>,
     served: BTreeSet<String>,
     catalogue: Arc<Catalogue>,
     statuses: BTreeMap<ObjectId, Status>,
@@ -147,7 +145,7 @@ impl Writer {
             self.pods = pods;
         }
         if let Some(licence) = unread.licence {
-            self.licence = Some(Shown::Verdict(licence));
+            self.licence = Some(licence);
         }
     }
 
@@ -247,20 +245,10 @@ impl Writer {
     }
 }
 
-/// What a status says of the licence.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Shown {
-    /// Who signs the leases.
-    Note(&'static str),
-    /// The CWC's verdict.
-    Verdict(LicenceStatus),
-}
-
 #[derive(Serialize)]
 struct Page<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    licence: Option<&'a Shown>,
+    licence: Option<&'a LicenceStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
     broken: Option<String>,
     objects: Vec<Object<'a>>,
@@ -306,7 +294,7 @@ mod tests {
         catalogue.take("a.yaml", "");
         let mut writer = Writer {
             dir: root.path().join("absent"),
-            licence: Some(Shown::Note("self-issued")),
+            licence: Some(LicenceStatus { class: String::from("trial"), ..Default::default() }),
             served: BTreeSet::new(),
             catalogue: Arc::new(catalogue),
             statuses: BTreeMap::new(),
@@ -318,6 +306,6 @@ mod tests {
         fs::create_dir(&writer.dir).unwrap();
         assert_eq!(writer.write(now + SPACING), None);
         let text = fs::read_to_string(writer.dir.join("a.yaml.status.yaml")).unwrap();
-        assert!(text.contains("self-issued"), "{text}");
+        assert!(text.contains("class: trial"), "{text}");
     }
 }

@@ -102,14 +102,6 @@ impl Double {
         self.service.input(Input::Close { reason: String::from("lease_ended") });
     }
 
-    /// The same, and the word of it is lost.
-    pub fn close_gate_unseen(&self) {
-        let mut inner = self.service.inner.lock().unwrap();
-        let now = self.service.now();
-        inner.enforcer.handle_input(Input::Close { reason: String::from("lease_ended") }, now);
-        while inner.enforcer.poll_output().is_some() {}
-    }
-
     /// The certificate that the peer of the newest connection showed.
     pub fn peer(&self) -> Vec<u8> {
         self.service.peer.lock().unwrap().clone()

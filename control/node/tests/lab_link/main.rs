@@ -7,17 +7,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use double::{Double, Told};
+use spk_controller::Target;
 use spk_controller::core::News;
-use spk_controller::link::{self, Gates, LinkContext};
-use spk_controller::{Target, Vault};
-use spk_node::authority::{TestAuthority, Wanted};
+use spk_controller::link::statements::{GateOrder, Statement};
+use spk_controller::link::{self, LinkContext};
+use spk_entitlement::{Authority, Class, LeaseKey, Occasion, Reason, Verdict};
 use spk_node::certs;
 use spk_node::layout::Layout;
-use spk_node::licence::SelfIssued;
-use spk_node::vault::FileVault;
 use spk_plan::{Inputs, Plan};
 use spk_serving::tls::{Alpn, Tls, TlsFiles};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 const UID: &str = "2f1b6c1e-6f0e-4b52-9d0a-6d6b8f6f3a11";
@@ -25,7 +24,10 @@ const UID: &str = "2f1b6c1e-6f0e-4b52-9d0a-6d6b8f6f3a11";
 struct Rig {
     _dir: tempfile::TempDir,
     layout: Layout,
-    licence: Arc<SelfIssued>,
+    authority: Authority,
+    orders: watch::Sender<GateOrder>,
+    /// Of each connection, the newest last.
+    statements: Vec<mpsc::UnboundedSender<Statement>>,
     jwks: String,
     plans: watch::Sender<Option<Arc<Plan>>>,
     plan: Arc<Plan>,
@@ -47,10 +49,10 @@ impl Rig {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path());
         certs::ensure(&layout, SystemTime::now()).unwrap();
-        let vault: Arc<dyn Vault> = Arc::new(FileVault::open(&layout.vault()).unwrap());
-        let authority = TestAuthority::start(&vault, || Some([3; 32])).unwrap();
-        let jwks = authority.jwks();
-        let licence = SelfIssued::new(authority, vault);
+        let key = LeaseKey::from_seed([3; 32]).unwrap();
+        let jwks = key.jwks().to_json();
+        let authority = Authority::new(key, uuid::Uuid::from_u128(1), 1);
+        let (orders, gates) = watch::channel(GateOrder::Leave);
         let (plans, plan) = watch::channel(None);
         let (tell, news) = mpsc::channel(1000);
         let files = TlsFiles::grpc(layout.root(), certs::CONTROLLER);
@@ -59,11 +61,23 @@ impl Rig {
             namespace: String::from("spk-core"),
             tls,
             plans: plan,
-            gates: Gates::SelfIssued(Arc::clone(&licence) as _),
+            gates,
             news: tell,
         };
         let plan = Arc::new(spk_plan::plan(&Inputs::default()));
-        Self { _dir: dir, layout, licence, jwks, plans, plan, news, context, link: None }
+        Self {
+            _dir: dir,
+            layout,
+            authority,
+            orders,
+            statements: Vec::new(),
+            jwks,
+            plans,
+            plan,
+            news,
+            context,
+            link: None,
+        }
     }
 
     fn double(&self, address: &str, uid: &str, refusals: usize) -> Double {
@@ -74,8 +88,40 @@ impl Rig {
     fn connect(&mut self, address: std::net::SocketAddr) {
         let target =
             Target { index: 1, pod: String::from("f5-tmm-1"), uid: UID.to_owned(), address };
-        let (_, statements) = mpsc::unbounded_channel();
-        self.link = Some(tokio::spawn(link::keep(target, self.context.clone(), statements)));
+        let (statements, taken) = mpsc::unbounded_channel();
+        self.statements.push(statements);
+        self.link = Some(tokio::spawn(link::keep(target, self.context.clone(), taken)));
+    }
+
+    fn send(&self, statement: Statement) {
+        self.statements.last().unwrap().send(statement).unwrap();
+    }
+
+    async fn connected(&mut self) {
+        self.news_until(|news| matches!(news, News::Connected { .. })).await;
+    }
+
+    /// A lease for the newest nonce, as the CWC signs it.
+    async fn lease(&mut self) -> Statement {
+        let (answer, nonce) = oneshot::channel();
+        self.send(Statement::Hello(answer));
+        let tmm = tokio::time::timeout(Duration::from_secs(5), nonce).await.unwrap().unwrap();
+        assert_eq!(tmm.pod, UID);
+        Statement::Open(self.authority.open("spk-core", UID, &tmm.nonce.0, &allow()))
+    }
+
+    async fn open(&mut self) {
+        let lease = self.lease().await;
+        self.send(lease);
+    }
+
+    fn renew(&mut self) {
+        let renewal = self.authority.renew(&allow());
+        self.send(Statement::Renew(renewal));
+    }
+
+    fn close(&self, generation: u64) {
+        self.orders.send_replace(GateOrder::Close { reason: Reason::CommsLost, generation });
     }
 
     /// Delivers a plan of a higher revision than before.
@@ -199,95 +245,116 @@ async fn refused_snapshot_is_told_and_sent_again() {
     assert_eq!(applied(&double.told()), [generation, generation]);
 }
 
-#[tokio::test]
-async fn gate_is_opened_on_order_only_and_after_the_configuration() {
-    let mut rig = Rig::new();
-    let double = rig.double("127.0.0.1:0", UID, 0);
-    rig.connect(double.address);
-    rig.licence.want(Wanted::Open).unwrap();
-    rig.news_until(|news| matches!(news, News::Report(_))).await;
-    assert!(!double.told().iter().any(|told| matches!(told, Told::Lease(_))));
-    rig.push();
-    let told = double.until(|told| told.iter().any(|told| matches!(told, Told::Lease(_)))).await;
-    let apply = told.iter().position(|told| matches!(told, Told::Apply(_))).unwrap();
-    let lease = told.iter().position(|told| *told == Told::Lease(String::new())).unwrap();
-    assert!(apply < lease, "{told:?}");
-    rig.licence.want(Wanted::Closed).unwrap();
-    double.until(|told| told.last() == Some(&Told::Close)).await;
-    assert_eq!(rig.licence.view().seq, 1);
+/// Codes of the leases that it was given; an accepted one has none.
+fn leases(told: &[Told]) -> Vec<&str> {
+    let codes = told.iter().filter_map(|told| match told {
+        Told::Lease(code) => Some(code.as_str()),
+        Told::Hello | Told::Apply(_) | Told::Close => None,
+    });
+    codes.collect()
 }
 
-#[tokio::test]
-async fn close_needs_no_configuration() {
-    let mut rig = Rig::new();
-    let double = rig.double("127.0.0.1:0", UID, 0);
-    rig.licence.want(Wanted::Open).unwrap();
-    rig.connect(double.address);
-    double.until(|told| told.contains(&Told::Hello)).await;
-    rig.licence.want(Wanted::Closed).unwrap();
-    double.until(|told| told.last() == Some(&Told::Close)).await;
-}
-
-#[tokio::test]
-async fn reopened_gate_gets_a_new_nonce() {
-    let mut rig = Rig::new();
-    let double = rig.double("127.0.0.1:0", UID, 0);
-    rig.connect(double.address);
-    rig.push();
-    for round in 1..=3 {
-        rig.licence.want(Wanted::Open).unwrap();
-        let good = |told: &&Told| **told == Told::Lease(String::new());
-        double.until(|told| told.iter().filter(good).count() == round).await;
-        rig.licence.want(Wanted::Closed).unwrap();
-        double.until(|told| told.last() == Some(&Told::Close)).await;
+fn allow() -> Occasion {
+    Occasion {
+        class: Class::Trial,
+        verdict: Verdict::Allow,
+        reason: String::from("verified"),
+        iat: 1_800_000_000,
+        ttl: 183,
+        ends: None,
     }
 }
 
+/// Licensing.md §12.4: configuration, then gate.
 #[tokio::test]
-async fn heartbeat_prolongs_an_open_gate_and_a_gate_that_ended_is_opened_anew() {
+async fn lease_is_delivered_after_the_configuration_only() {
     let mut rig = Rig::new();
     let double = rig.double("127.0.0.1:0", UID, 0);
     rig.connect(double.address);
+    rig.news_until(|news| matches!(news, News::Report(_))).await;
+    rig.open().await;
+    // A second one replaces it while it waits.
+    rig.open().await;
+    assert_eq!(leases(&double.told()), Vec::<&str>::new());
     rig.push();
-    rig.licence.want(Wanted::Open).unwrap();
-    let leases = |told: &[Told]| {
-        let codes = told.iter().filter_map(|told| match told {
-            Told::Lease(code) => Some(code.clone()),
-            Told::Hello | Told::Apply(_) | Told::Close => None,
-        });
-        codes.collect::<Vec<_>>()
-    };
-    double.until(|told| leases(told) == [""]).await;
-    let hellos = |told: &[Told]| told.iter().filter(|told| **told == Told::Hello).count();
-    let before = hellos(&double.told());
-    rig.licence.renew();
-    let told = double.until(|told| leases(told) == ["", ""]).await;
-    assert_eq!(hellos(&told), before, "a renewal needs no nonce");
-    rig.news_until(|news| matches!(news, News::Gate(gate) if gate.gate == 1)).await;
-    double.close_gate();
-    let told = double.until(|told| leases(told) == ["", "", ""]).await;
-    assert_eq!(hellos(&told), before + 1);
+    let told = double.until(|told| !leases(told).is_empty()).await;
+    let apply = told.iter().position(|told| matches!(told, Told::Apply(_))).unwrap();
+    let lease = told.iter().position(|told| *told == Told::Lease(String::new())).unwrap();
+    assert!(apply < lease, "{told:?}");
+    assert_eq!(leases(&told).len(), 1);
 }
 
 #[tokio::test]
-async fn refused_renewal_is_followed_by_an_open_at_once() {
+async fn configuration_that_was_withheld_is_delivered_again_before_the_next_lease() {
     let mut rig = Rig::new();
     let double = rig.double("127.0.0.1:0", UID, 0);
     rig.connect(double.address);
+    rig.connected().await;
     rig.push();
-    rig.licence.want(Wanted::Open).unwrap();
-    let leases = |told: &[Told]| {
-        told.iter().filter(|told| matches!(told, Told::Lease(_))).cloned().collect::<Vec<_>>()
-    };
-    double.until(|told| leases(told).len() == 1).await;
-    double.close_gate_unseen();
-    let begun = Instant::now();
-    rig.licence.renew();
-    let told = double.until(|told| leases(told).len() == 3).await;
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
-    let good = Told::Lease(String::new());
-    let [first, refused, last] = leases(&told).try_into().unwrap();
-    assert!(first == good && refused != good && last == good, "{told:?}");
+    rig.open().await;
+    double.until(|told| leases(told) == [""]).await;
+    rig.plans.send_replace(None);
+    rig.close(1);
+    double.until(|told| told.last() == Some(&Told::Close)).await;
+    rig.orders.send_replace(GateOrder::Leave);
+    rig.open().await;
+    let told = double.until(|told| told.last() == Some(&Told::Hello)).await;
+    assert_eq!(leases(&told), [""]);
+    rig.plans.send_replace(Some(Arc::clone(&rig.plan)));
+    let told = double.until(|told| leases(told) == ["", ""]).await;
+    assert_eq!(applied(&told).len(), 2);
+}
+
+/// Licensing.md §12.3 (the time is measured in suite `licence`): a close needs no configuration, also
+/// when it was ordered before the TMM came, and what waited is dropped by it.
+#[tokio::test]
+async fn close_is_delivered_at_once_and_drops_what_waited() {
+    let mut rig = Rig::new();
+    rig.close(1);
+    let double = rig.double("127.0.0.1:0", UID, 0);
+    rig.connect(double.address);
+    double.until(|told| told.last() == Some(&Told::Close)).await;
+    rig.orders.send_replace(GateOrder::Leave);
+    rig.open().await;
+    rig.close(2);
+    rig.news_until(|news| matches!(news, News::Closed(_))).await;
+    let generation = rig.push();
+    rig.news_until(|news| matches!(news, News::Applied(reply) if reply.generation == generation))
+        .await;
+    assert_eq!(leases(&double.told()), Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn renewal_needs_no_nonce_and_a_refused_one_is_told() {
+    let mut rig = Rig::new();
+    let double = rig.double("127.0.0.1:0", UID, 0);
+    rig.connect(double.address);
+    rig.connected().await;
+    rig.push();
+    rig.open().await;
+    double.until(|told| leases(told) == [""]).await;
+    let hellos = |told: &[Told]| told.iter().filter(|told| **told == Told::Hello).count();
+    let before = hellos(&double.told());
+    rig.renew();
+    let told = double.until(|told| leases(told) == ["", ""]).await;
+    assert_eq!(hellos(&told), before);
+    double.close_gate();
+    rig.renew();
+    rig.news_until(|news| *news == News::RenewalRefused).await;
+    assert_eq!(leases(&double.told()), ["", "", "lease_gate_closed"]);
+}
+
+#[tokio::test]
+async fn gate_that_closes_by_itself_is_told() {
+    let mut rig = Rig::new();
+    let double = rig.double("127.0.0.1:0", UID, 0);
+    rig.connect(double.address);
+    rig.connected().await;
+    rig.push();
+    rig.open().await;
+    rig.news_until(|news| matches!(news, News::Gate(gate) if gate.gate == 1)).await;
+    double.close_gate();
+    rig.news_until(|news| matches!(news, News::Gate(gate) if gate.gate == 0)).await;
 }
 
 #[tokio::test]
@@ -295,7 +362,6 @@ async fn other_pod_at_the_address_is_sent_nothing() {
     let mut rig = Rig::new();
     let double = rig.double("127.0.0.1:0", "another", 0);
     rig.push();
-    rig.licence.want(Wanted::Open).unwrap();
     rig.connect(double.address);
     let News::Lost { cause } = rig.news_until(|news| matches!(news, News::Lost { .. })).await
     else {

@@ -8,7 +8,6 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use spk_node::socket::{Answer, Request};
 
 use crate::rig::{A_WHILE, Rig, SOON, VLAN, condition, output, tmm_program, until};
 
@@ -214,7 +213,7 @@ fn mount_as_kubelet_does(from: &Path, to: &Path) {
     }
 }
 
-/// OPS-175, here without packets.
+/// OPS-175, OPS-178 (addresses of the CWC), here without packets.
 #[test]
 fn node_and_two_tmms_listen_on_their_addresses_and_nowhere_else() {
     let mut rig = Rig::new(2);
@@ -227,17 +226,22 @@ fn node_and_two_tmms_listen_on_their_addresses_and_nowhere_else() {
             ("127.0.0.13:", rig.tmm(second)),
         ];
         let node = rig.node_id();
+        let cwc = spk_tests::licence::cwc_pid(&rig.path("state")).unwrap();
         let lines = rig.namespace.run("ss", ["-Hltnp"]).unwrap();
         let of = |line: &str| {
             let address = line.split_whitespace().nth(3).unwrap().to_owned();
             let of_tmm = owners.iter().find(|(prefix, _)| address.starts_with(prefix));
-            let owner = of_tmm.map_or(node, |(_, pid)| *pid);
+            let of_cwc = ["127.0.0.2:", "0.0.0.0:30881"].iter().any(|own| address.starts_with(own));
+            let owner = of_tmm.map_or(if of_cwc { cwc } else { node }, |(_, pid)| *pid);
             assert!(line.contains(&format!(",pid={owner},")), "not process {owner}: {line}");
             address
         };
         lines.lines().map(of).collect()
     };
     let expected = [
+        "0.0.0.0:30881",
+        "127.0.0.2:8081",
+        "127.0.0.2:9090",
         "127.0.0.3:8081",
         "127.0.0.3:9090",
         "127.0.0.4:8081",
@@ -260,6 +264,9 @@ fn node_and_two_tmms_listen_on_their_addresses_and_nowhere_else() {
     rig.put("vlan.yaml", &VLAN.replace("[198", &"[198".replace('[', "[198.51.100.20, 198.51.100.21, 198.51.100.22, 198.51.100.23, 198.51.100.24, 198.51.100.25, 198.51.100.26, 198.51.100.27, ")));
     rig.start_ready();
     let moved = [
+        "0.0.0.0:30881",
+        "127.0.0.2:8081",
+        "127.0.0.2:9090",
         "127.0.9.3:18081",
         "[::1]:19090",
         "127.0.0.4:8081",
@@ -313,29 +320,4 @@ fn each_event_is_one_line_and_the_file_turns_over_at_8_mib() {
             && pod["conditions"][0]["type"] == "Ready"
             && pod["conditions"][0]["status"] == "True"
     });
-}
-
-#[test]
-fn gates_open_by_the_socket_only_and_every_status_says_self_issued() {
-    let mut rig = Rig::new(2);
-    rig.put("vlan.yaml", VLAN);
-    rig.start_ready();
-    let states = |answer: Answer| -> Vec<String> {
-        let Answer::Lease(lease) = answer else { panic!("{answer:?}") };
-        assert_eq!(lease.authority.licence, "self-issued");
-        lease.gates.into_iter().map(|gate| gate.state).collect()
-    };
-    assert_eq!(states(rig.ask(Request::LeaseStatus)), ["closed", "closed"]);
-    assert_eq!(states(rig.ask(Request::LeaseOpen)), ["open", "open"]);
-    assert_eq!(states(rig.ask(Request::LeaseClose)), ["closed", "closed"]);
-    assert_eq!(rig.try_status().unwrap().controller.note.as_deref(), Some("self-issued"));
-    until("the status file says so", SOON, || {
-        rig.status_of("vlan.yaml")["licence"] == "self-issued"
-    });
-    let mode = |name: &str| fs::metadata(rig.path(name)).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode("state/run/node.sock"), 0o600);
-    for entry in fs::read_dir(rig.path("state/vault")).unwrap() {
-        let entry = entry.unwrap();
-        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{entry:?}");
-    }
 }

@@ -14,7 +14,9 @@ use netlab::Namespace;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use spk_controller::view::GateView;
 use spk_node::socket::{Answer, NodeStatus, Request, ask};
+use spk_tests::licence::{Licence, OrderType};
 
 #[path = "../../../../dataplane/tmm/tests/process/grammar.rs"]
 mod grammar;
@@ -35,6 +37,9 @@ spec:
 pub struct Rig {
     pub namespace: Namespace,
     folder: tempfile::TempDir,
+    /// Its licence, activated by the first [`Rig::start_ready`].
+    pub licence: Licence,
+    activated: bool,
     node: Option<Child>,
     /// Processes that spk-node started, ended with the rig.
     seen: Vec<i32>,
@@ -55,7 +60,9 @@ impl Drop for Rig {
             let _ = node.wait();
         }
         for pid in &self.seen {
-            if fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "tmm\n") {
+            if fs::read_to_string(format!("/proc/{pid}/comm"))
+                .is_ok_and(|name| ["tmm\n", "spk-cwc\n"].contains(&name.as_str()))
+            {
                 let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
             }
         }
@@ -71,15 +78,28 @@ impl Rig {
         Self::with_ports(replicas, ports)
     }
 
+    /// The same under a trial.
+    pub fn trial(replicas: u16) -> Self {
+        let ports = |_| String::from("[{name: \"1.1\", kind: ring}, {name: \"1.2\", kind: ring}]");
+        Self::with(replicas, OrderType::Eval, ports)
+    }
+
     /// The same with ports of one's own, as YAML.
     pub fn with_ports(replicas: u16, ports: impl Fn(u16) -> String) -> Self {
+        Self::with(replicas, OrderType::Paid, ports)
+    }
+
+    fn with(replicas: u16, order: OrderType, ports: impl Fn(u16) -> String) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("node{}-{number}", std::process::id());
         let namespace = Namespace::create(&name).unwrap();
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("resources")).unwrap();
-        let mut text = format!(
+        let authority = program("spk-authority");
+        let licence = Licence::issue(&folder.path().join("licence"), order, &authority).unwrap();
+        let mut text = licence.section(&format!(", binary: {}", program("spk-cwc").display()));
+        text += &format!(
             "uid: 2f1b6c1e-6f0e-4b52-9d0a-6d6b8f6f3a10\ntmmNamespace: spk-core\n\
              appNamespaces: [spk-apps]\nstateDir: {0}/state\nresourceDir: {0}/resources\n\
              tmm: {{binary: {1}, drainSeconds: 1}}\nreplicas:\n",
@@ -95,7 +115,7 @@ impl Rig {
             );
         }
         fs::write(folder.path().join("node.yaml"), text).unwrap();
-        Self { namespace, folder, node: None, seen: Vec::new() }
+        Self { namespace, folder, licence, activated: false, node: None, seen: Vec::new() }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -121,18 +141,30 @@ impl Rig {
         until("spk-node answers", A_WHILE, || self.try_status().is_some());
     }
 
-    /// Starts spk-node and waits until every TMM runs the newest configuration.
+    /// Starts spk-node and waits until every TMM runs the newest configuration; the first time it
+    /// activates the licence.
     pub fn start_ready(&mut self) {
         self.start(&[]);
         self.until_ready();
     }
 
+    /// Activates the licence, once.
+    pub fn activate(&mut self) {
+        if !std::mem::replace(&mut self.activated, true) {
+            self.licence.activate(&self.namespace, &self.path("state")).unwrap();
+        }
+    }
+
     pub fn until_ready(&mut self) {
+        self.activate();
+        let passes = |gate: &GateView| gate.state != "closed";
         until("every TMM is ready", A_WHILE, || {
             self.try_status().is_some_and(|status| {
                 status.controller.generation > 0
                     && !status.controller.replicas.is_empty()
-                    && status.controller.replicas.iter().all(|replica| replica.not_ready.is_none())
+                    && status.controller.replicas.iter().all(|replica| {
+                        replica.not_ready.is_none() && replica.gate.as_ref().is_some_and(passes)
+                    })
                     && status.processes.iter().all(|process| process.pid.is_some())
             })
         });
@@ -148,12 +180,8 @@ impl Rig {
     pub fn try_status(&self) -> Option<NodeStatus> {
         match ask(&self.path("state/run/node.sock"), Request::Status).ok()? {
             Answer::Status(status) => Some(*status),
-            Answer::Lease(_) | Answer::Refused { .. } => None,
+            Answer::Refused { .. } => None,
         }
-    }
-
-    pub fn ask(&self, request: Request) -> Answer {
-        ask(&self.path("state/run/node.sock"), request).unwrap()
     }
 
     /// Pid of the running TMM of replica `index`.
@@ -264,19 +292,21 @@ pub fn lives(pid: i32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
-/// `tmm` of `SPK_TMM`, of the folder `SPK_PROGRAMS`, or of this target folder, release before dev.
+/// `tmm` of `SPK_TMM`, or as [`program`].
 pub fn tmm_program() -> PathBuf {
-    if let Some(path) = std::env::var_os("SPK_TMM") {
-        return path.into();
-    }
+    std::env::var_os("SPK_TMM").map_or_else(|| program("tmm"), PathBuf::from)
+}
+
+/// A program of the folder `SPK_PROGRAMS`, or of this target folder, release before dev.
+pub fn program(name: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_BIN_EXE_spk-node")).parent().unwrap().parent().unwrap();
     let programs = std::env::var_os("SPK_PROGRAMS").map(PathBuf::from);
     programs
         .into_iter()
         .chain([target.join("release"), target.join("debug")])
-        .map(|folder| folder.join("tmm"))
+        .map(|folder| folder.join(name))
         .find(|path| path.is_file())
-        .expect("tmm is not built; cargo build -p tmm, or set SPK_TMM")
+        .unwrap_or_else(|| panic!("{name} is not built; cargo build -p {name}"))
 }
 
 /// Runs a program to its end inside the rig's namespace.

@@ -162,9 +162,9 @@ fn missing_program_is_an_event_with_its_fix_and_no_crash() {
     let mut rig = Rig::new(1);
     let settings = rig.path("node.yaml");
     let text = fs::read_to_string(&settings).unwrap();
-    let (head, tail) = text.split_once("binary: ").unwrap();
+    let (head, tail) = text.split_once("tmm: {binary: ").unwrap();
     let (_, tail) = tail.split_once(',').unwrap();
-    fs::write(&settings, format!("{head}binary: /nonexistent/tmm,{tail}")).unwrap();
+    fs::write(&settings, format!("{head}tmm: {{binary: /nonexistent/tmm,{tail}")).unwrap();
     rig.start(&[]);
     until("the event is told", A_WHILE, || {
         rig.events().iter().any(|event| {

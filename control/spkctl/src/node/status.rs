@@ -19,9 +19,19 @@ pub(super) fn show(status: &NodeStatus, output: Output) -> anyhow::Result<ExitCo
 
 fn people(status: &NodeStatus) -> String {
     let view = &status.controller;
-    let wish = if status.lease.open { "open" } else { "closed" };
-    let licence = &status.lease.licence;
-    let mut text = format!("Configuration {}; leases {licence} ({wish})\n\n", view.generation);
+    let licence = &view.licence;
+    let class = if licence.class.is_empty() { "unknown" } else { &licence.class };
+    let mut text = format!(
+        "Configuration {}{}; licence {class}: {}, {}\n",
+        view.generation,
+        if licence.withheld { " (withheld)" } else { "" },
+        licence.verdict,
+        licence.text
+    );
+    if licence.halted {
+        text += "The licence stopped the TMMs; they start again when it allows.\n";
+    }
+    text.push('\n');
     let processes = &status.processes;
     let rows: Vec<Vec<String>> =
         view.replicas.iter().map(|replica| replica_row(replica, processes)).collect();

@@ -11,14 +11,13 @@ impl Rig {
     fn licensed(halted: bool) -> Self {
         let mut rig = Self::new(1, Remembered::default());
         let targets = rig.core.targets().to_vec();
-        let core = Core::new(rig.core.settings.clone(), Remembered::default()).licensed(halted);
-        rig.core = core;
+        rig.core = Core::new(rig.core.settings.clone(), Remembered::default(), halted);
         rig.input(Input::Replicas(targets));
         rig
     }
 
-    fn judge(&mut self, verdict: Judged, reason: Reason) {
-        let from = *self.core.judgement().unwrap();
+    pub(super) fn judge(&mut self, verdict: Judged, reason: Reason) {
+        let from = *self.core.judgement();
         let since = Nanos(self.millis * 1_000_000);
         let to = Judgement { verdict, reason, class: Some(Class::Trial), since };
         self.others.clear();
@@ -179,7 +178,7 @@ fn verdicts_stops_and_gates_are_told_by_their_events_and_condition() {
     rig.judge(Judged::Block, Reason::NotActivated);
     rig.judge(Judged::Allow, Reason::Verified);
     assert_eq!(objects(&rig, "LicenseAllowed"), both);
-    let standing = *rig.core.judgement().unwrap();
+    let standing = *rig.core.judgement();
     rig.events.clear();
     rig.input(Input::Licence(LicenceNews::StillWarned(standing)));
     rig.input(Input::Licence(LicenceNews::TrustAnchorMissing));
