@@ -46,8 +46,8 @@ async fn forged_leases_are_refused_with_their_code() {
     let good = tmm.authority.open(NAMESPACE, POD, &nonce, &allow());
     let parts: Vec<&str> = good.split('.').collect();
     // {"alg":"none","typ":"spk-lease+jwt","kid":"x"}
-    let unsigned =
-        format!("eyJhbGciOiJub25lIiwidHlwIjoic3BrLWxlYXNlK2p3dCIsImtpZCI6IngifQ.{}.", parts[1]);
+    let none = "eyJhbGciOiJub25lIiwidHlwIjoic3BrLWxlYXNlK2p3dCIsImtpZCI6IngifQ";
+    let unsigned = format!("{none}.{}.", parts[1]);
     let mut forger =
         Authority::new(LeaseKey::from_seed([66; 32]).unwrap(), tmm.authority.daid(), 1);
     let foreign = forger.open(NAMESPACE, POD, &nonce, &allow());
@@ -60,7 +60,9 @@ async fn forged_leases_are_refused_with_their_code() {
     let rs512 = "eyJhbGciOiJSUzUxMiIsInR5cCI6InNway1sZWFzZStqd3QiLCJraWQiOiJ4In0";
     let by = |header: &str| format!("{header}.{}.{}", parts[1], parts[2]);
     for (jws, code) in [
-        (unsigned, "lease_algorithm"),
+        // Its third part is empty, which is told before its algorithm.
+        (unsigned, "lease_malformed"),
+        (by(none), "lease_algorithm"),
         (by(hs256), "lease_algorithm"),
         (by(rs512), "lease_algorithm"),
         (foreign, "lease_unknown_key"),
