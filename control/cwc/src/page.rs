@@ -78,7 +78,7 @@ pub struct Page {
     usage: Vec<(&'static str, String)>,
     /// Its plot.
     plot: Option<Plot>,
-    /// Whether another licence can be handed in.
+    /// Whether another licence can be handed in, and no step asks for one.
     switchable: bool,
     /// Controllers and the gates of their TMMs.
     controllers: Vec<Controller>,
@@ -95,7 +95,6 @@ pub struct Page {
 struct Step {
     text: String,
     command: Option<String>,
-    not_before: Option<String>,
     act: Act,
 }
 
@@ -136,22 +135,24 @@ impl Page {
     ) -> Self {
         let license = License::new(facts);
         let telemetry = Telemetry::new(context);
+        let steps: Vec<Step> = license.next_steps.iter().map(Step::new).collect();
+        let pastes = steps.iter().any(|step| step.act == Act::Paste);
         Self {
             cluster: facts.cluster.clone(),
             tone: words::tone(license.verdict.value),
             headline: words::headline(license.verdict.value),
             because: words::reason(license.verdict.reason),
             stops: stops(&license),
-            left: license.expiry.as_ref().map(left),
+            left: license.expiry.map(|end| left(end, license.clock.trusted)),
             message,
             warnings: license.warnings.iter().map(|warning| sentence(&warning.text)).collect(),
-            steps: license.next_steps.iter().map(Step::new).collect(),
+            steps,
             licence: licence(&license),
             slots: slots(&license),
             calendar: calendar(facts, &telemetry),
             usage: usage(telemetry.usage),
             plot: Plot::new(&telemetry),
-            switchable: license.active && license.slots.switch.is_none(),
+            switchable: license.active && license.slots.switch.is_none() && !pastes,
             controllers: license.controllers.iter().map(Controller::new).collect(),
             events: recent.newest_first().map(Told::new).collect(),
             token,
@@ -177,7 +178,6 @@ impl Step {
         Self {
             text: step.text.clone(),
             command: step.command.clone(),
-            not_before: step.not_before.map(date),
             // What cannot be done yet has no button.
             act: if step.not_before.is_some() { Act::None } else { act },
         }
@@ -214,23 +214,23 @@ impl Told {
 }
 
 fn stops(license: &License) -> String {
-    let reason = license.stops_because.map(words::reason).unwrap_or_default();
-    match (license.stops_at, license.verdict.value) {
-        (Some(at), Verdict::Block) => format!("Stopped since {}.", date(at)),
-        (Some(at), Verdict::Allow | Verdict::Warn) => {
-            format!("If nothing is done, traffic stops on {}. Reason: {reason}", date(at))
+    match (license.stops_at, license.stops_because, license.verdict.value) {
+        (Some(at), _, Verdict::Block) => format!("Stopped since {}.", date(at)),
+        (Some(at), because, Verdict::Allow | Verdict::Warn) => {
+            let because = because.map(words::stop).unwrap_or_default();
+            format!("If nothing is done, traffic stops on {}. {because}", date(at))
         }
-        (None, _) => String::from(
+        (None, _, _) => String::from(
             "Traffic does not stop by itself: the license is in production and active.",
         ),
     }
 }
 
 /// Days to the end of the licence, and its end.
-fn left(end: &Expiry) -> String {
+fn left(end: Expiry, now: Timestamp) -> String {
     let date = date(end.date);
     match end.days {
-        days if days < 0 => format!("The license ended on {date}."),
+        _ if end.date <= now => format!("The license ended on {date}."),
         0 => format!("Less than a day left: the license ends on {date}."),
         1 => format!("1 day left: the license ends on {date}."),
         days => format!("{days} days left: the license ends on {date}."),
@@ -325,3 +325,6 @@ fn date(at: Timestamp) -> String {
 fn day(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d").to_string()
 }
+
+#[cfg(test)]
+mod tests;

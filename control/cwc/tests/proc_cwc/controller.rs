@@ -31,6 +31,15 @@ impl Controller {
 
     /// Asks for the entitlement with these TMMs: pod, name and gate.
     pub fn ask_for(&self, tmms: &[(&str, &str, GateState)]) -> Uuid {
+        self.ask_with(tmms, None)
+    }
+
+    /// Asks for the entitlement and shows the newest statement it saw.
+    pub fn ask_showing(&self, last: &str) -> Uuid {
+        self.ask_with(&[], Some(last.to_owned()))
+    }
+
+    fn ask_with(&self, tmms: &[(&str, &str, GateState)], last: Option<String>) -> Uuid {
         let id = Uuid::new_v4();
         let tmms = tmms.iter().map(|(pod, name, gate)| TmmNonce {
             pod: (*pod).to_owned(),
@@ -42,7 +51,7 @@ impl Controller {
             instance: "instance-uid".to_owned(),
             version: "0.1.0".to_owned(),
             attempt: 1,
-            last: None,
+            last,
             tmms: tmms.collect(),
             trust: Vec::new(),
         });

@@ -27,7 +27,7 @@ fn the_page_says_in_each_stage_what_the_api_knows() {
 
         says(match license["verdict"]["value"].as_str().unwrap() {
             "allow" => "Traffic may pass",
-            "warn" => "Traffic may pass, but something needs attention",
+            "warn" => "Traffic may pass, with a warning",
             "block" => "Traffic is stopped",
             other => panic!("{other}"),
         });
@@ -48,15 +48,16 @@ fn the_page_says_in_each_stage_what_the_api_knows() {
         });
         match (license["stopsBecause"].as_str(), stage) {
             (None, _) => assert_eq!(stage, Stage::ActivePaid),
-            (Some("expired"), _) => says("The license has ended."),
+            (Some("expired"), Stage::TrialExpired) => says("The license has ended."),
+            (Some("expired"), _) => says("Reason: the license ends then."),
             (Some(because), _) => assert_eq!(because, reason, "{stage:?}"),
         }
 
         if let Some(days) = license["expiry"]["days"].as_i64() {
             says(&date(license["expiry"]["date"].as_str().unwrap()));
             match days {
+                _ if stage == Stage::TrialExpired => says("The license ended on"),
                 0 => says("Less than a day left"),
-                days if days < 0 => says("The license ended on"),
                 1 => says("1 day left"),
                 days => says(&format!("{days} days left")),
             }
