@@ -154,13 +154,19 @@ impl<T> PerSlot<T> {
     }
 }
 
-/// The last accepted receipt.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+/// The last accepted receipt. Secret.
+#[derive(Clone, Eq, PartialEq, Serialize, Deserialize)]
 pub struct LastReceipt {
     /// Its compact text.
     pub text: Arc<str>,
     /// When it was signed, seconds since 1970.
     pub iat: u64,
+}
+
+impl std::fmt::Debug for LastReceipt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LastReceipt").field("iat", &self.iat).finish_non_exhaustive()
+    }
 }
 
 /// The last acknowledged report.

@@ -4,6 +4,8 @@
 //!
 //! Source: licensing.md §3.3, §5.1, §7.2, §7.5, §8.
 
+use std::fmt;
+
 use uuid::Uuid;
 
 use crate::calendar::samples::Usage;
@@ -11,8 +13,8 @@ use crate::settings::Settings;
 use crate::state::Slot;
 use crate::upstream::Failure;
 
-/// What was found under one record name.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// What was found under one record name. Its debug form shows no text: a record may hold tokens.
+#[derive(Clone, Eq, PartialEq)]
 pub enum Stored {
     /// There is no such record.
     Absent,
@@ -22,8 +24,8 @@ pub enum Stored {
     Unreadable,
 }
 
-/// The objects that Helm writes.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+/// The objects that Helm writes. Their debug form shows neither.
+#[derive(Clone, Default, Eq, PartialEq)]
 pub struct Objects {
     /// The licence JWT: value `jwt` of `cpcl-config-cm`, or the Secret that stands for it.
     pub jwt: Option<String>,
@@ -54,8 +56,8 @@ pub struct PeerStatement {
     pub iat: u64,
 }
 
-/// One input.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// One input. Its debug form is its name: several hold tokens.
+#[derive(Clone, Eq, PartialEq)]
 pub enum Event {
     /// The process started. First of all inputs; a second one is a start over from the store.
     Boot(Box<Boot>),
@@ -127,5 +129,45 @@ impl Event {
             | Self::Judge(_)
             | Self::NotBound => true,
         }
+    }
+}
+
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Absent => "Absent",
+            Self::Text(_) => "Text",
+            Self::Unreadable => "Unreadable",
+        })
+    }
+}
+
+impl fmt::Debug for Objects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Objects").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Boot(_) => "Boot",
+            Self::Objects(_) => "Objects",
+            Self::Settings(_) => "Settings",
+            Self::Get { .. } => "Get",
+            Self::Receipt(_) => "Receipt",
+            Self::Reactivate(_) => "Reactivate",
+            Self::Abandon => "Abandon",
+            Self::Reset => "Reset",
+            Self::AcceptClock => "AcceptClock",
+            Self::ConfirmUpgrade => "ConfirmUpgrade",
+            Self::Upstream { .. } => "Upstream",
+            Self::Usage(_) => "Usage",
+            Self::Timer => "Timer",
+            Self::Peer(_) => "Peer",
+            Self::Judge(_) => "Judge",
+            Self::NotBound => "NotBound",
+            Self::StoreWorks(_) => "StoreWorks",
+        })
     }
 }

@@ -42,8 +42,8 @@ use crate::settings::Settings;
 use crate::state::State;
 use crate::step::{Refusal, Step};
 
-/// The machine. Cheap to clone: large texts are shared.
-#[derive(Clone, Debug)]
+/// The machine. Cheap to clone: large texts are shared. Its debug form shows no token.
+#[derive(Clone)]
 pub struct Machine {
     settings: Arc<Settings>,
     report_key: Option<Arc<Ed25519Key>>,
@@ -52,8 +52,14 @@ pub struct Machine {
     run: Run,
 }
 
+impl std::fmt::Debug for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Machine").field("context", &self.context).finish_non_exhaustive()
+    }
+}
+
 /// What a process knows and does not store.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Run {
     clock: Option<Clock>,
     /// The last good key set.

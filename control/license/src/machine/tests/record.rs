@@ -171,3 +171,35 @@ fn a_context_at_its_limits_is_stored_and_read_back() {
     assert!(text.len() <= record::LIMIT, "{}", text.len());
     assert_eq!(&record::read(&text, &Forms::RELEASE).unwrap(), rig.machine.context());
 }
+
+/// LIC-013: what is written for debugging holds no JWT and no receipt.
+#[test]
+fn no_debug_form_shows_a_token() {
+    let rig = complete(Mode::Disconnected);
+    let context = rig.machine.context();
+    let tokens: Vec<&str> = [
+        context.grant.as_ref().map(|grant| grant.text.as_ref()),
+        context.pending.as_ref().map(|grant| grant.text.as_ref()),
+        context.receipt.as_ref().map(|receipt| receipt.text.as_ref()),
+        rig.objects.jwt.as_deref(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    assert_eq!(tokens.len(), 4);
+    let boot = Boot {
+        context: Stored::Text(rig.machine.record().unwrap()),
+        digital_asset_id: Stored::Absent,
+        objects: rig.objects.clone(),
+    };
+    let told = format!(
+        "{:?} {boot:?} {:?} {:?}",
+        rig.machine,
+        Event::Receipt(tokens[2].to_owned()),
+        Event::Reactivate(tokens[1].to_owned()),
+    );
+    for token in tokens {
+        let signature = token.rsplit('.').next().unwrap();
+        assert!(!told.contains(signature));
+    }
+}
