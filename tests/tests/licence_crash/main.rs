@@ -3,7 +3,6 @@
 //!
 //! The moments are random and seeded: `SPK_SEED` repeats a run. Sources: licensing.md §7.2 (P8).
 
-mod disk;
 mod world;
 
 use std::{
