@@ -253,3 +253,37 @@ fn the_metrics_have_their_names_and_agree_with_the_api() {
     assert_eq!(value(&format!("spk_license_events_total{{{taken}}}")), 1);
     assert!(metrics.contains("spk_certificate_expiry_seconds{object=\"cwc-license-certs\""));
 }
+
+/// LIC-127: the key of the stored JWT vanished before a restart: production is warned, a trial is
+/// blocked, and what is not active is in state 2. The key comes back, and all is as before.
+#[test]
+fn a_vanished_key_weighs_by_class_after_a_restart() {
+    let v2 = spk_jose::RsaSigningKey::generate("v2", spk_jose::RsaKeySize::Bits2048).unwrap();
+    let other = spk_jose::RsaSigningKey::key_set([&v2]);
+    for (order, active, verdict, state) in
+        [("paid", true, "warn", 12), ("eval", true, "block", 12), ("paid", false, "block", 2)]
+    {
+        let rig = Rig::new(order);
+        let cwc = rig.start();
+        let client = rig.client();
+        eventually(Duration::from_secs(10), "a report", || client.state() == 7);
+        if active {
+            let report = client.report();
+            assert_eq!(client.post("/receipt", &authority::receipt(&report)).status, 200);
+        }
+        // Without a restart nothing is verified again once active (LIC-622).
+        rig.put("config/cpcl-key-cm/jwt.key", &other);
+        cwc.kill();
+        let _cwc = rig.start();
+        let license = client.json("/v1/license");
+        assert_eq!(license["verdict"]["value"], verdict, "{order} {active}: {license}");
+        assert_eq!(license["slots"]["license"]["state"], state, "{order} {active}");
+        rig.put("config/cpcl-key-cm/jwt.key", &authority::jwks());
+        eventually(Duration::from_secs(10), "the key again", || {
+            let license = client.json("/v1/license");
+            let expected = if active { "allow" } else { "block" };
+            let state = if active { 12 } else { 7 };
+            license["verdict"]["value"] == expected && license["slots"]["license"]["state"] == state
+        });
+    }
+}
