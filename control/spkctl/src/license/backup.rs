@@ -25,13 +25,11 @@ use super::status::at;
 
 /// Arguments of `backup`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_long_help = "Example:\n  spkctl license backup -o cwc.backup --passphrase-file \
+#[command(after_long_help = "Example:\n  spkctl license backup -o cwc.backup --passphrase-file \
                        /root/passphrase\n\nThe CWC may run meanwhile. Without --passphrase-file the \
                        passphrase is asked for. Keep file and passphrase apart, and make a new backup \
                        after each receipt: what was accepted since is not in an old one. Exit code \
-                       0: the file is written. 1: it is not."
-)]
+                       0: the file is written. 1: it is not.")]
 pub(super) struct BackupArgs {
     #[command(flatten)]
     place: PlaceArgs,
@@ -136,7 +134,9 @@ pub(super) fn backup(args: &BackupArgs) -> anyhow::Result<ExitCode> {
         }
     }
     let sealed = sealed::seal(&serde_json::to_vec(&contents)?, &passphrase)?;
-    durable::write(&args.output, &sealed, Access::Private)
+    // A bare name has no parent that could be synced.
+    let output = std::path::absolute(&args.output)?;
+    durable::write(&output, &sealed, Access::Private)
         .with_context(|| format!("cannot write {}", args.output.display()))?;
     files::emit(&format!(
         "Backup of {} records and {} keys written to {}.\n",

@@ -18,20 +18,18 @@ use spk_serving::clock;
 use super::files;
 use super::output::plain;
 use super::site::{Connection, Site};
-use super::status::{at, steps};
-use super::watch::{Change, Followed, duration, follow};
+use super::status::steps;
+use super::watch::{Change, Followed, duration, follow, in_words};
 
 /// Arguments of `reactivate`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_long_help = "Examples:\n  spkctl license reactivate license.jwt --dry-run --jwks \
+#[command(after_long_help = "Examples:\n  spkctl license reactivate license.jwt --dry-run --jwks \
                        jwt.key\n  spkctl license reactivate license.jwt\n\nIn disconnected mode the \
                        switch ends with the receipt of a report: the commands are shown when the \
                        report is ready, and --until-report leaves then. Leaving early, also by \
                        Ctrl-C, stops nothing; the running licence stays in force until the end.\n\n\
                        Exit code 0: the new licence is in force (--until-report: its report is \
-                       ready; --dry-run: the file can be sent). 1: refused, or not within --timeout."
-)]
+                       ready; --dry-run: the file can be sent). 1: refused, or not within --timeout.")]
 pub(super) struct Args {
     #[command(flatten)]
     connection: Connection,
@@ -106,11 +104,15 @@ fn follow_switch(args: &Args, site: &Site, order: &str) -> anyhow::Result<ExitCo
         left
     };
     let line = |change: &Change| {
-        files::emit(&format!("{} {}\n", at(clock::wall()), plain(&change.words())))
+        eprint!("{}", in_words(change));
+        Ok(())
     };
-    let followed = site.runtime.block_on(follow(site, args.timeout, line, done))?;
-    if followed == Followed::Late {
-        bail!("the switch goes on, and has not ended in time; see spkctl license status");
+    match site.runtime.block_on(follow(site, args.timeout, line, done)) {
+        Followed::Done => {}
+        Followed::Late => {
+            bail!("the switch goes on, and has not ended in time; see spkctl license status");
+        }
+        Followed::Unheard(error) => return Err(error).context("cannot write"),
     }
     if left {
         return Ok(ExitCode::SUCCESS);

@@ -90,9 +90,8 @@ impl Connection {
     pub(super) fn open(&self) -> anyhow::Result<Site> {
         let profile = Profile::find(self.profile.as_deref())?;
         let machine = self.machine();
-        let told = |own: &Option<PathBuf>, other: &Option<PathBuf>| {
-            own.clone().or_else(|| other.clone())
-        };
+        let told =
+            |own: &Option<PathBuf>, other: &Option<PathBuf>| own.clone().or_else(|| other.clone());
         let address = match self.cwc.clone().or(profile.address()?) {
             Some(address) => address,
             None => match &machine {
@@ -143,10 +142,7 @@ fn client_certificates(machine: &Layout) -> PathBuf {
     machine.root().join("cwc-license-client-certs")
 }
 
-fn material(
-    files: [Option<PathBuf>; 3],
-    machine: Option<&Layout>,
-) -> anyhow::Result<Material> {
+fn material(files: [Option<PathBuf>; 3], machine: Option<&Layout>) -> anyhow::Result<Material> {
     let pem = match (files, machine) {
         ([Some(ca_file), Some(certificate_file), Some(key_file)], _) => {
             let read = |path: &Path| files::read(path).map(String::into_bytes);
@@ -265,7 +261,7 @@ impl Site {
 
     fn lost(&self, error: &NoReply) -> anyhow::Error {
         let hint = match error {
-            NoReply::Tls { reason } if reason.contains("NotValidForName") => {
+            NoReply::Tls { reason } if reason.contains("not valid for name") => {
                 "\n  The certificate is for another name; give that one as --server-name."
             }
             NoReply::Tls { .. } => {

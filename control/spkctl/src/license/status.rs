@@ -52,7 +52,13 @@ fn code(license: &License) -> u8 {
     match (license.verdict.value, license.active) {
         (Verdict::Block, _) | (_, false) => BLOCKED,
         (Verdict::Warn, true) => WARNING,
-        (Verdict::Allow, true) => if warned { WARNING } else { 0 },
+        (Verdict::Allow, true) => {
+            if warned {
+                WARNING
+            } else {
+                0
+            }
+        }
     }
 }
 

@@ -5,10 +5,11 @@
 
 mod stream;
 
+use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use jiff::SignedDuration;
 use spk_license::state::State;
@@ -16,7 +17,6 @@ use spk_license::view::license::License;
 use spk_serving::clock;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::files;
 use super::output::{Output, plain};
 use super::site::{Connection, Site};
 use super::status::at;
@@ -91,69 +91,81 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let slot = &license.slots.license;
     eprintln!("The licence is {} ({}). Changes:", slot.text, slot.state.number());
     let line = |change: &Change| {
-        files::emit(&args.output.text(change, || {
-            format!("{} {}\n", at(clock::wall()), plain(&change.words()))
-        })?)
+        let text = args.output.text(change, || in_words(change)).map_err(io::Error::other)?;
+        io::stdout().write_all(text.as_bytes())
     };
     let until = args.until;
     let done = |license: &License| until.is_some_and(|until| until.holds(license));
-    match site.runtime.block_on(follow(&site, args.timeout, line, done))? {
+    match site.runtime.block_on(follow(&site, args.timeout, line, done)) {
         Followed::Done => Ok(ExitCode::SUCCESS),
         Followed::Late => bail!(
             "{} within {} s",
             until.map_or("nothing", Until::told),
             args.timeout.unwrap_or_default().as_secs()
         ),
+        // A reader that left (`| head`) is no error.
+        Followed::Unheard(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Followed::Unheard(error) => Err(error).context("cannot write"),
     }
 }
 
+/// A change on one line for people.
+pub(super) fn in_words(change: &Change) -> String {
+    format!("{} {}\n", at(clock::wall()), plain(&change.words()))
+}
+
 /// How following ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Debug)]
 pub(super) enum Followed {
     /// What was waited for holds.
     Done,
     /// The time is over.
     Late,
+    /// Lines can no longer be written.
+    Unheard(io::Error),
 }
 
-/// Hands each change to `line` until `done` holds of the licence or `limit` is over.
+/// Hands each change to `line` until `done` holds of the licence or `limit` is over. The CWC has just
+/// answered; if it no longer does, it is asked again and again.
 pub(super) async fn follow(
     site: &Site,
     limit: Option<Duration>,
-    mut line: impl FnMut(&Change) -> anyhow::Result<()>,
+    mut line: impl FnMut(&Change) -> io::Result<()>,
     mut done: impl FnMut(&License) -> bool,
-) -> anyhow::Result<Followed> {
+) -> Followed {
     // A limit beyond the clock's range is none.
     let end = limit.and_then(|limit| Instant::now().checked_add(limit));
     let end = end.unwrap_or_else(|| Instant::now() + FOR_EVER);
-    let mut first = true;
+    let mut told = String::new();
     loop {
         let round = async {
             let mut stream = Stream::new(site.stream("/v1/license/events").await?);
             // What changed before the stream began is seen here.
             if done(&site.license_soon().await?) {
-                return Ok(());
+                return Ok(Followed::Done);
             }
-            first = false;
             while let Some(changes) = stream.next().await? {
-                changes.iter().try_for_each(&mut line)?;
+                if let Err(error) = changes.iter().try_for_each(&mut line) {
+                    return Ok(Followed::Unheard(error));
+                }
                 if done(&site.license_soon().await?) {
-                    return Ok(());
+                    return Ok(Followed::Done);
                 }
             }
             bail!("the CWC ended the stream")
         };
         let error = match timeout_at(end, round).await {
-            Err(_) => return Ok(Followed::Late),
-            Ok(Ok(())) => return Ok(Followed::Done),
+            Err(_) => return Followed::Late,
+            Ok(Ok(followed)) => return followed,
             Ok(Err(error)) => error,
         };
-        if first {
-            return Err(error);
+        let text = format!("{error:#}");
+        if text != told {
+            eprintln!("spkctl: {text}; trying again");
+            told = text;
         }
-        eprintln!("spkctl: {error:#}; trying again");
         if timeout_at(end, sleep(AGAIN_AFTER)).await.is_err() {
-            return Ok(Followed::Late);
+            return Followed::Late;
         }
     }
 }

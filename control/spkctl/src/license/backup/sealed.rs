@@ -17,6 +17,14 @@ use super::passphrase::Passphrase;
 
 /// Encrypts `contents`.
 pub(super) fn seal(contents: &[u8], passphrase: &Passphrase) -> anyhow::Result<Vec<u8>> {
+    seal_by(contents, passphrase, ITERATIONS)
+}
+
+fn seal_by(
+    contents: &[u8],
+    passphrase: &Passphrase,
+    iterations: NonZeroU32,
+) -> anyhow::Result<Vec<u8>> {
     let random = |bytes: &mut [u8]| {
         rand::fill(bytes).map_err(|_| anyhow!("the system gives no random bytes"))
     };
@@ -24,16 +32,12 @@ pub(super) fn seal(contents: &[u8], passphrase: &Passphrase) -> anyhow::Result<V
     random(&mut salt)?;
     random(&mut nonce)?;
     let mut head = Vec::from(MAGIC);
-    head.extend(ITERATIONS.get().to_be_bytes());
+    head.extend(iterations.get().to_be_bytes());
     head.extend(salt);
     head.extend(nonce);
     let mut body = contents.to_vec();
-    key(passphrase, ITERATIONS, &salt)?
-        .seal_in_place_append_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(&head),
-            &mut body,
-        )
+    key(passphrase, iterations, &salt)?
+        .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(&head), &mut body)
         .map_err(|_| anyhow!("cannot encrypt"))?;
     head.extend(body);
     Ok(head)
@@ -89,11 +93,13 @@ const MOST_ITERATIONS: NonZeroU32 = NonZeroU32::new(10_000_000).unwrap();
 mod tests {
     use super::*;
 
+    const FEW: NonZeroU32 = NonZeroU32::new(10).unwrap();
+
     /// LIC-921's refusals, for each part of the file; the command is proven in `tests/licence_cwc`.
     #[test]
     fn a_file_opens_by_its_passphrase_and_unaltered_only() {
         let right = Passphrase::from("correct horse");
-        let file = seal(b"the contents", &right).unwrap();
+        let file = seal_by(b"the contents", &right, FEW).unwrap();
         assert!(!file.windows(8).any(|part| part == b"contents"));
         assert_eq!(open(&file, &right).unwrap(), b"the contents");
         assert!(open(&file, &Passphrase::from("correct horsf")).is_err());
@@ -114,7 +120,7 @@ mod tests {
     #[test]
     fn two_files_of_the_same_contents_have_nothing_in_common() {
         let passphrase = Passphrase::from("correct horse");
-        let [one, two] = [(); 2].map(|()| seal(b"the same", &passphrase).unwrap());
+        let [one, two] = [(); 2].map(|()| seal_by(b"the same", &passphrase, FEW).unwrap());
         assert_ne!(one[MAGIC.len() + 4..HEAD_LEN], two[MAGIC.len() + 4..HEAD_LEN]);
         assert_ne!(one[HEAD_LEN..], two[HEAD_LEN..]);
     }

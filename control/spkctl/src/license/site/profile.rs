@@ -54,12 +54,8 @@ impl Profile {
         let mut profile: Self = serde_saphyr::from_str(&files::read(path)?)
             .with_context(|| format!("{} is no profile", path.display()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let named = [
-            &mut profile.cacert,
-            &mut profile.cert,
-            &mut profile.key,
-            &mut profile.token_file,
-        ];
+        let named =
+            [&mut profile.cacert, &mut profile.cert, &mut profile.key, &mut profile.token_file];
         for file in named.into_iter().flatten() {
             *file = folder.join(&*file);
         }
