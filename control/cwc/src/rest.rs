@@ -34,8 +34,7 @@ use crate::page::session::Sessions;
 use fault::Fault;
 use rate::Rates;
 
-/// What the API works with.
-#[derive(Debug)]
+/// What the API works with. Its debug form does not show the token.
 pub struct Site {
     /// The loop's side.
     pub front: Front,
@@ -45,6 +44,12 @@ pub struct Site {
     pub log: LogControl,
     /// Makes and checks the tokens of the page's forms.
     pub sessions: Sessions,
+}
+
+impl std::fmt::Debug for Site {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Site").field("front", &self.front).finish_non_exhaustive()
+    }
 }
 
 /// What every handler is given.

@@ -108,6 +108,8 @@ struct Shell<S, U> {
     events: EventFile,
     counters: Counters,
     log: LogControl,
+    /// The log levels commanded so far, by component.
+    levels: BTreeMap<String, String>,
     outlet: Outlet,
     /// Where the ends of what runs beside the loop go.
     done: mpsc::UnboundedSender<Event>,
@@ -130,6 +132,8 @@ struct Shell<S, U> {
     projected: bool,
     /// What Controllers showed, for the machine (§7.5).
     learnt: VecDeque<PeerStatement>,
+    /// What nobody says again and could not be stored (P3), in order.
+    unstored: VecDeque<Event>,
     /// When refused messages were last logged.
     refusals: Refusals,
     /// Another process wrote `context` (P4).
@@ -157,11 +161,10 @@ pub async fn run<S: Store + Clone, U: UsageSource>(
         shell.show();
         let due = shell.due(now());
         tokio::select! {
-            // Signals first, then what others wait for.
-            biased;
+            // In no order: whoever asks without a pause must not keep the others waiting.
             () = signals.next() => break,
             Some(ask) = inbox.asks.recv() => shell.asked(ask).await,
-            Some(event) = ended.recv() => drop(shell.feed(event).await),
+            Some(event) = ended.recv() => shell.feed_surely(event).await,
             Some(event) = inbox.bus.next() => shell.heard(event).await,
             Some(change) = inbox.config.recv() => shell.configure(change).await,
             Some(event) = inbox.certificates.recv() => shell.certificate(&event),
@@ -189,6 +192,7 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
             events: parts.events,
             counters: parts.counters,
             log: parts.log,
+            levels: BTreeMap::new(),
             outlet,
             done,
             uploads: BTreeMap::new(),
@@ -201,6 +205,7 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
             deferred_until: Duration::ZERO,
             projected: false,
             learnt: VecDeque::new(),
+            unstored: VecDeque::new(),
             refusals: Refusals::default(),
             lost: None,
         }
@@ -223,7 +228,8 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
                 Storing::No => true,
                 Storing::First | Storing::IfPossible => self.keep(&next).await,
             };
-            if !kept && storing == Storing::First {
+            // Of another writer's state nothing is done any more, not even what needs no storing (P4).
+            if !kept && (storing == Storing::First || self.lost.is_some()) {
                 self.tell_storing().await;
                 match instead {
                     Some(other) => {
@@ -246,6 +252,23 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
             match then {
                 Some(other) => event = other,
                 None => return answer,
+            }
+        }
+    }
+
+    /// Feeds an event that nobody repeats: what cannot be stored now is fed again later (P3).
+    async fn feed_surely(&mut self, event: Event) {
+        self.unstored.push_back(event);
+        self.feed_unstored().await;
+    }
+
+    async fn feed_unstored(&mut self) {
+        while self.deferred_until <= now().boot {
+            let Some(event) = self.unstored.pop_front() else { return };
+            let answer = self.feed(event.clone()).await;
+            if answer.is_err_and(|refusal| refusal.code == Code::StoreUnavailable) {
+                self.unstored.push_front(event);
+                return;
             }
         }
     }
@@ -282,12 +305,15 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
         self.config = config;
         self.outlet.settings.send_replace(Arc::new(self.config.shell.clone()));
         if settings_changed {
+            // Of several that wait only the last one counts.
+            self.unstored.retain(|event| !matches!(event, Event::Settings(_)));
             let settings = Box::new(self.config.settings.clone());
-            drop(self.feed(Event::Settings(settings)).await);
+            self.feed_surely(Event::Settings(settings)).await;
         }
         if objects_changed {
+            self.unstored.retain(|event| !matches!(event, Event::Objects(_)));
             let objects = Box::new(self.config.objects.clone());
-            drop(self.feed(Event::Objects(objects)).await);
+            self.feed_surely(Event::Objects(objects)).await;
         }
     }
 
@@ -307,6 +333,7 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
 
     async fn timers(&mut self) {
         self.boot().await;
+        self.feed_unstored().await;
         if self.timer_at.max(self.deferred_until) <= now().boot {
             drop(self.feed(Event::Timer).await);
         }

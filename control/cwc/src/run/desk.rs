@@ -112,8 +112,10 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
         }
     }
 
+    /// Commands `levels` beside those of other components that were commanded before.
     pub(super) async fn command_log_levels(&mut self, levels: BTreeMap<String, String>) {
-        self.desk_input(Input::LogLevels(levels)).await;
+        self.levels.extend(levels);
+        self.desk_input(Input::LogLevels(self.levels.clone())).await;
     }
 
     /// A message from the bus.
@@ -121,8 +123,10 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
         self.desk_input(Input::Message(message)).await;
         // A Controller asks: what it showed may have taught the machine something.
         while let Some(peer) = self.learnt.pop_front() {
-            // The answer is in the epoch.
-            let _ = self.feed(Event::Peer(peer)).await;
+            // What cannot be stored is not learnt, and the request not answered: it comes again.
+            if self.feed(Event::Peer(peer)).await.is_err() {
+                continue;
+            }
             if let Some(epoch) = self.machine.epoch() {
                 self.desk_input(Input::Epoch(epoch)).await;
             }

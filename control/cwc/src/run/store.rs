@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use spk_license::machine::Surroundings;
-use spk_license::{Boot, Event, Machine, Stored};
+use spk_license::{Boot, Event, Machine, Stored, Storing};
 use spk_store::{Store, StoreError};
 
 use super::Shell;
@@ -76,8 +76,8 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
     /// Writes the projections that changed. What fails is tried with the next step; `context` holds
     /// it all (P2).
     pub(super) async fn project(&mut self) {
-        // Nothing is written over a state that cannot be read (P6, P11).
-        if self.machine.stopped().is_some() {
+        // Nothing is written over a state that was not read, or cannot be used (P3, P6, P11).
+        if self.machine.epoch().is_none() {
             self.projected = true;
             return;
         }
@@ -122,9 +122,12 @@ impl<S: Store + Clone, U: UsageSource> Shell<S, U> {
         if works == self.told_works {
             return;
         }
-        self.told_works = works;
-        // The machine answers this with events only; nothing of it is stored.
         let step = self.machine.step(Event::StoreWorks(works), now(), &mut SystemEntropy);
+        // That it fails cannot be stored; a verdict that returns with the store is stored first (P1).
+        if works && step.storing != Storing::No && !self.keep(&step.next).await {
+            return;
+        }
+        self.told_works = works;
         self.machine = step.next;
         self.perform(step.outputs).await;
         self.tell_desk_storing(works);

@@ -70,6 +70,65 @@ fn a_controller_hears_of_the_activation_and_gets_leases_and_latch() {
     assert_eq!(license["controllers"][0]["tmms"][0]["name"], "f5-tmm-0");
 }
 
+/// LIC-329, the CWC's side: statements command the level of each component that was set, not only of
+/// the last.
+#[test]
+fn log_levels_of_several_components_travel_together() {
+    let rig = Rig::new("eval");
+    let _cwc = rig.start();
+    let bearer = format!("Bearer {}", rig.token());
+    for component in ["tmm", "f5ingress"] {
+        let level = format!("{{\"component\":\"{component}\",\"level\":\"debug\"}}");
+        let headers = [("Authorization", bearer.as_str())];
+        let reply = rig.client().send("POST", "/v1/log", &headers, level.as_bytes()).unwrap();
+        assert_eq!(reply.status, 204, "{reply:?}");
+    }
+    let message = runtime().block_on(async {
+        let mut controller = Controller::new(&rig, "spk-1");
+        controller.ask();
+        controller.next("an answer", |message| message.reply_to.is_some()).await
+    });
+    let log = claims(&rig, message.body.statement().unwrap()).log.unwrap();
+    assert_eq!(log.keys().collect::<Vec<_>>(), ["f5ingress", "tmm"]);
+}
+
+/// LIC-540 and P1: what a Controller shows of a time that the state does not know is answered when it
+/// is stored, and not before.
+#[test]
+fn nothing_is_answered_before_what_was_shown_is_stored() {
+    let rig = Rig::new("eval");
+    let cwc = rig.start();
+    eventually(Duration::from_secs(10), "a report", || rig.client().state() == 7);
+    let old = rig.record("context");
+    cwc.kill();
+    rig.start().kill();
+    let cwc = rig.start();
+    let runtime = runtime();
+    let _inside = runtime.enter();
+    let answer = |controller: &mut Controller| {
+        let answered = controller.next("an answer", |message| message.reply_to.is_some());
+        let message = runtime.block_on(answered);
+        let statement = message.body.statement().unwrap().to_owned();
+        (claims(&rig, &statement).epoch, statement)
+    };
+    let mut controller = Controller::new(&rig, "spk-1");
+    controller.ask();
+    let (newest, last) = answer(&mut controller);
+    assert_eq!(newest, 3);
+    cwc.kill();
+    std::fs::write(rig.path("store/context"), old).unwrap();
+    let _cwc = rig.start();
+    std::fs::rename(rig.path("store"), rig.path("away")).unwrap();
+    controller.ask_showing(&last);
+    eventually(Duration::from_secs(15), "the store to fail", || {
+        rig.client().json("/v1/license")["error"]["code"] == "store_unavailable"
+    });
+    std::fs::rename(rig.path("away"), rig.path("store")).unwrap();
+    controller.ask_showing(&last);
+    let (epoch, _) = answer(&mut controller);
+    assert!(epoch > newest, "{epoch}");
+}
+
 /// LIC-737: the seed's two log lines, in klog form, and a heartbeat behind them.
 #[test]
 fn heartbeats_are_logged_as_the_seed_shows() {

@@ -19,4 +19,5 @@ mod stages;
 mod store;
 mod switching;
 mod transport;
+mod unstored;
 mod upstream;
