@@ -5,6 +5,7 @@
 
 mod bus;
 mod clock;
+mod controller;
 mod forge;
 mod receipts;
 mod rules;
