@@ -39,7 +39,7 @@ fn the_page_says_in_each_stage_what_the_api_knows() {
         says(match reason {
             "not_activated" => "not active yet",
             "jwt_missing" => "No licence JWT is set.",
-            "receipt_wrong_report" => "another report",
+            "receipt_wrong_report" => "for no report that waits",
             "verified" => "verified and nothing is wrong",
             "expiring" => "ends soon",
             "switching" => "switch of licenses is under way",
@@ -70,9 +70,12 @@ fn the_page_says_in_each_stage_what_the_api_knows() {
         }
         steps_and_buttons(stage, &license, &html, &text);
         says("spk-1");
-        for (_, name, gate) in TMMS {
-            says(name);
-            says(serde_json::to_value(gate).unwrap().as_str().unwrap());
+        let controllers = &client.json("/v1/license")["controllers"];
+        let tmms = controllers[0]["tmms"].as_array().unwrap();
+        assert_eq!(tmms.len(), TMMS.len());
+        for tmm in tmms {
+            let (name, gate) = (tmm["name"].as_str().unwrap(), tmm["gate"].as_str().unwrap());
+            says(&format!("{name} gate {gate}"));
         }
         windows_and_usage(stage, &client, &html, &text);
         last_events(&rig, &text);
