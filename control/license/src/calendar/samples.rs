@@ -210,6 +210,12 @@ impl SampleTime {
         Self { hour, at: hour - JITTER + late }
     }
 
+    /// Whether it lies further ahead of `now` than the next full hour ever does.
+    #[must_use]
+    pub const fn is_beyond(self, now: u64) -> bool {
+        self.hour > now.saturating_add(HOUR + 2 * JITTER)
+    }
+
     /// Full hours after this one and up to `now`: samples that a stopped CWC missed.
     #[must_use]
     pub const fn missed_by(self, now: u64) -> u64 {

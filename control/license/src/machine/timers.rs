@@ -23,6 +23,7 @@ impl Turn<'_> {
         if self.machine.run.clock.is_none() || self.machine.run.stopped.is_some() {
             return Ok(Answer::Done);
         }
+        self.return_unjudged();
         for slot in [Slot::License, Slot::Switch, Slot::Current] {
             let due = self.machine.run.due.get(slot).copied();
             if due.is_some_and(|due| due <= self.now.boot) {
@@ -40,6 +41,19 @@ impl Turn<'_> {
         self.remind();
         self.keep_time();
         Ok(Answer::Done)
+    }
+
+    /// A receipt is judged in the request that brings it; one that was not, as it could not be
+    /// stored, waits as after a restart (notes c and g).
+    fn return_unjudged(&mut self) {
+        if self.machine.settings.mode.sends() {
+            return;
+        }
+        for slot in [Slot::License, Slot::Switch, Slot::Current] {
+            if self.machine.context.state(slot) == Some(State::VerificationInProgress) {
+                self.enter(slot, Some(State::Downloaded), Trigger::Retry, None);
+            }
+        }
     }
 
     /// The retry timer of a slot is due.
@@ -139,7 +153,14 @@ impl Turn<'_> {
     /// The hourly sample.
     fn sample(&mut self) {
         let Some(due) = self.machine.context.sample_time else { return };
-        if !self.machine.is_active() || self.trusted() < due.at {
+        if !self.machine.is_active() {
+            return;
+        }
+        // Set under a wall clock that was wrong and is repaired (K8).
+        if due.is_beyond(self.trusted()) {
+            return self.schedule_sample(self.trusted());
+        }
+        if self.trusted() < due.at {
             return;
         }
         let at = self.trusted();

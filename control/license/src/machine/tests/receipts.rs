@@ -244,3 +244,24 @@ fn the_first_of_l_s_r_that_offers_a_report_is_served() {
     rig.feed(Event::Receipt(receipt)).unwrap();
     assert_eq!(rig.states(), [Some(12), Some(12), Some(17), None]);
 }
+
+/// LIC-512 (P3, note c): a receipt whose acceptance cannot be stored leaves the report as it was, to
+/// be downloaded and acknowledged again.
+#[test]
+fn a_receipt_that_cannot_be_stored_gives_its_report_back() {
+    let mut rig = Rig::waiting("paid", Mode::Disconnected);
+    let report = rig.download();
+    let receipt = rig.receipt(Slot::License);
+    let step = rig.machine.step(Event::Receipt(receipt.clone()), rig.now, &mut rig.numbers);
+    rig.machine = step.next;
+    assert_eq!(rig.state(Slot::License), Some(11));
+    rig.broken = true;
+    assert_eq!(rig.feed(step.then.unwrap()).unwrap_err().code, Code::StoreUnavailable);
+    rig.pass(4);
+    rig.broken = false;
+    rig.pass(4);
+    assert_eq!(rig.state(Slot::License), Some(10));
+    assert_eq!(rig.download(), report);
+    rig.feed(Event::Receipt(receipt)).unwrap();
+    assert!(rig.machine.is_active());
+}

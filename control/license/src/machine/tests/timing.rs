@@ -289,6 +289,18 @@ fn a_wall_that_is_wrong_at_an_activation_moves_no_end() {
     assert_eq!(rig.machine.context().window, Some(Window::first(NOW)));
 }
 
+/// LIC-567, LIC-450: a wall that is a year ahead at a start and repaired soon delays no sample.
+#[test]
+fn a_wall_that_is_wrong_at_a_start_delays_no_sample() {
+    let mut rig = Rig::active("paid");
+    rig.shift_wall(365 * 86_400);
+    rig.boot();
+    rig.shift_wall(-365 * 86_400);
+    let before = rig.machine.context().samples.open().samples;
+    rig.run(3_700);
+    assert_eq!(rig.machine.context().samples.open().samples, before + 1);
+}
+
 /// LIC-571: zones and daylight saving change nothing; leap seconds are not counted in UTC here.
 #[test]
 fn the_rules_of_time_hold_in_any_zone() {
