@@ -15,7 +15,7 @@ use jiff::SignedDuration;
 use spk_license::state::State;
 use spk_license::view::license::License;
 use spk_serving::clock;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::output::{Output, plain};
 use super::site::{Connection, Site};
@@ -144,15 +144,20 @@ pub(super) async fn follow(
             if done(&site.license_soon().await?) {
                 return Ok(Followed::Done);
             }
-            while let Some(changes) = stream.next().await? {
+            loop {
+                let Some(changes) = stream.next().await? else { bail!("the CWC ended the stream") };
                 if let Err(error) = changes.iter().try_for_each(&mut line) {
                     return Ok(Followed::Unheard(error));
                 }
                 if done(&site.license_soon().await?) {
-                    return Ok(Followed::Done);
+                    break;
                 }
             }
-            bail!("the CWC ended the stream")
+            // The other changes of the same step are on their way.
+            while let Ok(Ok(Some(changes))) = timeout(GRACE, stream.next()).await
+                && changes.iter().try_for_each(&mut line).is_ok()
+            {}
+            Ok(Followed::Done)
         };
         let error = match timeout_at(end, round).await {
             Err(_) => return Followed::Late,
@@ -170,6 +175,8 @@ pub(super) async fn follow(
     }
 }
 
+/// How long the last changes are waited for.
+const GRACE: Duration = Duration::from_millis(200);
 /// Between two connections.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Longer than anybody waits.
