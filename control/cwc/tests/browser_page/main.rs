@@ -112,7 +112,7 @@ fn an_operator_activates_and_switches_in_the_browser() {
     }
 }
 
-/// The script shows what changes without a hand; a form that is being filled in stays.
+/// The script shows what changes without a hand, within the policy.
 #[test]
 fn with_scripts_the_page_follows_what_happens() {
     let rig = Stage::Downloaded.rig();
