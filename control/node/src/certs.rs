@@ -15,8 +15,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cert_gen::pki::{Authority, Facts, KeyKind, Leaf, Pair, Period, PkiError};
 
-use crate::durable::{self, Access};
 use crate::layout::Layout;
+use spk_store::durable::{self, Access};
 
 /// A leaf is renewed when it ends within this time.
 pub const RENEW_BEFORE: Duration = Duration::from_secs(30 * DAY);

@@ -7,9 +7,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::durable::{self, Access};
 use crate::layout::{self, Layout, TmmFile};
 use crate::settings::{NodeSettings, ReplicaSettings};
+use spk_store::durable::{self, Access};
 
 /// Writes the files of `replica` but its trust anchor, which [`crate::provision`] copies.
 ///

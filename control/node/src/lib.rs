@@ -7,7 +7,6 @@
 //! Sources: operations.md §1.4 to §1.6, architecture.md §6.
 
 pub mod certs;
-pub mod durable;
 pub mod events;
 pub mod files;
 pub mod install;

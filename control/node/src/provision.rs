@@ -19,10 +19,10 @@ use cert_gen::pki::KeyKind;
 use cert_gen::{MakeError, Order, Service};
 use spk_jose::Jwks;
 
-use crate::durable::{self, Access};
 use crate::install::{InstallError, put};
 use crate::layout::{self, Layout};
 use crate::settings::{CwcSettings, NodeSettings};
+use spk_store::durable::{self, Access};
 
 /// Why something cannot be made.
 #[derive(Debug, thiserror::Error)]

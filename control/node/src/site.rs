@@ -17,10 +17,10 @@ use spk_jose::{Limits, RsaKeySet, verify_rs512};
 use uuid::Uuid;
 
 use crate::certs::{self, CertError};
-use crate::durable::{self, Access};
 use crate::layout::Layout;
 use crate::provision::{self, ProvisionError};
 use crate::settings::{NodeSettings, SettingsError};
+use spk_store::durable::{self, Access};
 
 /// What a site is made of.
 #[derive(Clone, Debug, Eq, PartialEq)]

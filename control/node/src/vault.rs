@@ -6,8 +6,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::durable::{self, Access};
 use spk_controller::{Vault, VaultError};
+use spk_store::durable::{self, Access};
 
 /// Records as files of one folder.
 #[derive(Clone, Debug)]

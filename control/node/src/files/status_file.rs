@@ -20,8 +20,8 @@ use tokio::time::Instant;
 
 use super::catalogue::{Catalogue, Entry, EntryId, FileState};
 use super::follow::STATUS_SUFFIX;
-use crate::durable::{self, Access};
 use spk_controller::{LicenceStatus, PodStatus, Statuses};
+use spk_store::durable::{self, Access};
 
 /// Takes statuses and writes them beside the files.
 #[derive(Debug)]

@@ -31,7 +31,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// OPS-179: private files are 0600; traffic after three commands is in `lab_licence`.
+/// OPS-179 (files and what is printed): private files are 0600.
 #[test]
 fn init_makes_settings_samples_certificates_and_keys_and_prints_three_commands() {
     let root = tempfile::tempdir().unwrap();

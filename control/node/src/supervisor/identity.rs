@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::recipe::Recipe;
-use crate::durable::{self, Access};
+use spk_store::durable::{self, Access};
 
 /// Contents of a pid file.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]

@@ -46,7 +46,7 @@ impl Rig {
     }
 }
 
-/// LIC-820 (with TMM's tables in `lab_licence` of `spk-node`): nothing is delivered before the first
+/// LIC-820 (the decision): nothing is delivered before the first
 /// verdict that allows, while objects are accepted as ever; then everything at once.
 #[test]
 fn configuration_is_withheld_until_the_first_allow_and_then_delivered_at_once() {
