@@ -76,9 +76,9 @@ fn lasting(cwc: &Cwc) -> Value {
 
 /// Makes every attack, and looks at what it left.
 fn attack(cwc: &Cwc, path: &str, attacks: &[Attack]) {
+    let mut before = Picture::of(cwc);
     for attack in attacks {
         let Attack { name, body, status, code, leaves } = attack;
-        let before = Picture::of(cwc);
         let reply = cwc.send("POST", path, body);
         assert_eq!(reply.status, *status, "{name}: {reply:?}");
         assert!(reply.body.contains(code.as_str()), "{name}: {reply:?}, not {code}");
@@ -102,6 +102,7 @@ fn attack(cwc: &Cwc, path: &str, attacks: &[Attack]) {
                 assert_eq!(after.shown["report"], before.shown["report"], "{name}");
             }
         }
+        before = after;
     }
     println!("{} attacks on {path}: 0 successes", attacks.len());
 }

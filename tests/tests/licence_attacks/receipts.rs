@@ -95,7 +95,9 @@ fn of_a_hundred_equal_receipts_exactly_one_is_accepted() {
     let start = Barrier::new(100);
     let post = || {
         start.wait();
-        cwc.send("POST", "/receipt", &receipt).status
+        // On a busy machine a handshake may be given up; that post is made again.
+        let answered = |_| Some(cwc.send("POST", "/receipt", &receipt).status).filter(|s| *s != 0);
+        (0..5).find_map(answered).unwrap_or_default()
     };
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let posts: Vec<_> = (0..100).map(|_| scope.spawn(post)).collect();
