@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use spk_jose::json;
 use spk_license::codes::Code;
+use spk_license::decode::bare;
 use tokio::time::timeout;
 
 use super::fault::Fault;
@@ -21,28 +21,16 @@ pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, Fault> {
     }
 }
 
-/// The token of a body: as it is, as a JSON string, or as member `manifest` or `jwt` of an object.
-/// What is none of these is left as it is; the token's own rules refuse it.
+/// The token of a body, freed of its wrapping. What wraps none is left as it is; the token's own
+/// rules refuse it.
 pub(super) fn token(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let text = text.trim_ascii();
-    let unwrapped = match text.as_bytes().first() {
-        Some(b'"') => serde_json::from_str::<String>(text).ok(),
-        Some(b'{') => json::object(text.as_bytes(), DEPTH).ok().and_then(|mut members| {
-            let token = members.remove("manifest").or_else(|| members.remove("jwt"))?;
-            token.as_str().map(str::to_owned)
-        }),
-        Some(_) | None => None,
-    };
-    unwrapped.map_or_else(|| text.to_owned(), |token| token.trim_ascii().to_owned())
+    bare(&String::from_utf8_lossy(body))
 }
 
 /// Bytes of a body that has no limit of its own.
 pub(super) const ANY_LIMIT: usize = 128 << 10;
 /// How long a body may take.
 const TIME: Duration = Duration::from_secs(30);
-/// Nested levels of a wrapping.
-const DEPTH: usize = 4;
 
 #[cfg(test)]
 mod tests {
