@@ -203,15 +203,21 @@ fn contact_that_is_lost_stops_every_trial_in_time_and_no_production() {
     ];
     let only = std::env::var("SPK_ROW").unwrap_or_default();
     let rows: Vec<_> = rows.into_iter().filter(|row| row.0.contains(&only)).collect();
+    let start = |(name, options, active, row): (&'static str, SiteOptions, bool, Row)| {
+        let site = if active { Site::active(options) } else { Site::start(options) };
+        Some((name, site.with_context(|| name.to_owned()).unwrap()?, row))
+    };
+    // All at once they would wait for each other.
     let sites: Vec<_> = thread::scope(|scope| {
-        let start = |(name, options, active, row): (&'static str, SiteOptions, bool, Row)| {
+        let (first, second): (Vec<_>, Vec<_>) =
+            rows.into_iter().enumerate().partition(|(place, _)| place % 2 == 0);
+        let each = |half: Vec<(usize, _)>| {
             scope.spawn(move || {
-                let site = if active { Site::active(options) } else { Site::start(options) };
-                Some((name, site.with_context(|| name.to_owned()).unwrap()?, row))
+                half.into_iter().filter_map(|(_, row)| start(row)).collect::<Vec<_>>()
             })
         };
-        let threads: Vec<_> = rows.into_iter().map(start).collect();
-        threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+        let halves = [each(first), each(second)];
+        halves.into_iter().flat_map(|half| half.join().unwrap()).collect()
     });
     let begin = Barrier::new(sites.len());
     let failed: Vec<String> = thread::scope(|scope| {
