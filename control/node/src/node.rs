@@ -26,7 +26,7 @@ use spk_serving::tls::{self, Alpn, Tls};
 use tokio::sync::watch;
 
 use crate::certs::{self, CertError};
-use crate::durable;
+use spk_store::durable;
 use crate::events::EventFile;
 use crate::files::{FileFacts, FollowError, StatusFiles};
 use crate::install::{self, InstallError};
