@@ -105,7 +105,17 @@ pub fn cut(namespace: &Namespace, port: u16) -> Result<()> {
     namespace.ip(["rule", "add", "pref", "100", "lookup", "local"])?;
     namespace.ip(["rule", "del", "pref", "0"])?;
     for end in ["dport", "sport"] {
-        namespace.ip(["rule", "add", "pref", "10", "ipproto", "tcp", end, &port.to_string(), "blackhole"])?;
+        namespace.ip([
+            "rule",
+            "add",
+            "pref",
+            "10",
+            "ipproto",
+            "tcp",
+            end,
+            &port.to_string(),
+            "blackhole",
+        ])?;
     }
     Ok(())
 }

@@ -73,7 +73,12 @@ impl Site {
     ///
     /// As [`Lab::start`].
     pub fn start(options: SiteOptions) -> Result<Option<Self>> {
-        let mut lab = LabOptions { bare: true, broker: options.broker, outage: true, ..LabOptions::default() };
+        let mut lab = LabOptions {
+            bare: true,
+            broker: options.broker,
+            outage: true,
+            ..LabOptions::default()
+        };
         lab.node.licence = options.order;
         lab.node.validity = options.validity;
         lab.node.flows = 1024;
@@ -165,7 +170,11 @@ impl Site {
     pub fn unharmed(&self, what: &str) -> Result<()> {
         let (lost, answered) = (self.stream.lost(), self.stream.answered());
         let last = monotonic().saturating_sub(self.stream.last());
-        ensure!(lost == 0, "{what}: {lost} lost, {answered} answered, the last {last:?} ago\n{}", self.lab.logs());
+        ensure!(
+            lost == 0,
+            "{what}: {lost} lost, {answered} answered, the last {last:?} ago\n{}",
+            self.lab.logs()
+        );
         Ok(())
     }
 

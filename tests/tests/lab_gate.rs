@@ -57,8 +57,8 @@ fn a_fresh_tmm_lets_nothing_out_before_any_lease() {
     let options = LabOptions { bare: true, ..LabOptions::default() };
     let Some(mut lab) = Lab::start(&options).unwrap() else { return };
     lab.start_web().unwrap();
+    // Configuration is withheld as well, so there is no self IP to ask for yet (LIC-820).
     lab.apply_samples().unwrap();
-    housekeeping_lives(&lab);
     knock_everywhere(&lab);
     assert_eq!(lab.topology.delivered().unwrap().frames, 0);
     lab.finish().unwrap();

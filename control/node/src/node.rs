@@ -26,7 +26,6 @@ use spk_serving::tls::{self, Alpn, Tls};
 use tokio::sync::watch;
 
 use crate::certs::{self, CertError};
-use spk_store::durable;
 use crate::events::EventFile;
 use crate::files::{FileFacts, FollowError, StatusFiles};
 use crate::install::{self, InstallError};
@@ -37,6 +36,7 @@ use crate::settings::NodeSettings;
 use crate::socket::{self, Desk};
 use crate::supervisor::{SharedEvents, Supervisor};
 use crate::vault::FileVault;
+use spk_store::durable;
 
 /// What happens to the TMMs at the end of spk-node.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -56,8 +56,8 @@ impl MutualClient {
                 .map_err(|_| ServerNameError { name: name.to_owned() })?;
             connector = connector.with_server_name_resolver(FixedServerNameResolver::new(fixed));
         }
-        let client = legacy::Client::builder(TokioExecutor::new())
-            .build(connector.enable_http1().build());
+        let client =
+            legacy::Client::builder(TokioExecutor::new()).build(connector.enable_http1().build());
         Ok(Self { client })
     }
 

@@ -93,8 +93,7 @@ impl Cache {
         make_folder(&self.folder)?;
         let aside = self.folder.join(format!(".{name}.new"));
         let mut options = std::fs::OpenOptions::new();
-        let mut file =
-            options.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
         file.write_all(contents)?;
         std::fs::rename(aside, path)
     }

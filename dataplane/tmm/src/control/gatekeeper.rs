@@ -126,8 +126,7 @@ impl Gatekeeper {
         let (state, follow) = watch::channel(enforcer.gate().clone());
         let (ignored, count) = watch::channel(0);
         let (latches, latch) = watch::channel(None);
-        let handle =
-            GateHandle { requests: ask, state: follow, ignored: count, latches: latch };
+        let handle = GateHandle { requests: ask, state: follow, ignored: count, latches: latch };
         let keeper = Self {
             enforcer,
             shared,
