@@ -80,7 +80,8 @@ fn memory_stays_as_reserved_at_start_under_full_load() {
             break;
         }
     }
-    assert!(lab.tables().unwrap().drops("flow_table_full") > 0, "the table is full");
+    let tables = lab.tables().unwrap();
+    assert!(tables.drops("flow_table_full") > 0, "{:?}", tables.rows("tmm_stat"));
     drop(load);
     let after = memory(pid);
     assert_eq!(after["HugetlbPages"], before["HugetlbPages"], "huge pages are flat");

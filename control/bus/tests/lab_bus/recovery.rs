@@ -28,8 +28,8 @@ async fn killed_broker_is_reached_again_with_the_messages_it_had(rig: &mut Rig) 
     let kept = later("away");
     cwc.bus.publish(kept.seal(0)).await.unwrap();
     rig.broker.kill();
-    goes_down(&mut cwc).await;
-    goes_down(&mut side).await;
+    cwc.goes_down().await;
+    side.goes_down().await;
     // Published while there is no broker.
     let waiting = (later("demo"), goodbye("demo"));
     let confirms = (cwc.bus.publish(waiting.0.seal(0)), side.bus.publish(waiting.1.seal(0)));
@@ -55,8 +55,8 @@ async fn broker_with_an_empty_disk_gets_its_topology_back(rig: &mut Rig) {
         rig.broker.start_again()
     })
     .unwrap();
-    goes_down(&mut cwc).await;
-    goes_down(&mut side).await;
+    cwc.goes_down().await;
+    side.goes_down().await;
     cwc.comes_up(RETURN).await;
     side.comes_up(RETURN).await;
     let bindings = rig.ctl(&["list_bindings"]);
@@ -68,11 +68,6 @@ async fn broker_with_an_empty_disk_gets_its_topology_back(rig: &mut Rig) {
     side.message().await.ack();
     side.bus.publish(goodbye("fresh").seal(0)).await.unwrap();
     cwc.message().await.ack();
-}
-
-async fn goes_down(side: &mut Side) {
-    let event = side.event().await;
-    assert!(matches!(event, BusEvent::Down { .. }), "{event:?} instead of Down");
 }
 
 async fn first_message(side: &mut Side) -> uuid::Uuid {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use spk_license::codes::Code;
 use spk_license::decode::bare;
 use tokio::time::timeout;
@@ -11,14 +11,27 @@ use tokio::time::timeout;
 use super::fault::Fault;
 
 /// The whole body, of at most `limit` bytes.
-pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, Fault> {
-    match timeout(TIME, Limited::new(body, limit).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Fault::new(Code::TooLarge)),
-        // The connection is gone: nobody reads this.
-        Ok(Err(_)) => Err(Fault::bad_request("The body ended early.")),
-        Err(_) => Err(Fault::too_slow()),
+pub(super) async fn read(mut body: Body, limit: usize) -> Result<Bytes, Fault> {
+    timeout(TIME, gather(&mut body, limit)).await.unwrap_or_else(|_| Err(Fault::too_slow()))
+}
+
+async fn gather(body: &mut Body, limit: usize) -> Result<Bytes, Fault> {
+    let mut taken = Vec::new();
+    let mut size = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            // The connection is gone: nobody reads this.
+            return Err(Fault::bad_request("The body ended early."));
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        size += data.len();
+        if size <= limit {
+            taken.extend_from_slice(&data);
+        } else if size > THROWN_AWAY {
+            break;
+        }
     }
+    if size > limit { Err(Fault::new(Code::TooLarge)) } else { Ok(taken.into()) }
 }
 
 /// The token of a body, freed of its wrapping. What wraps none is left as it is; the token's own
@@ -29,6 +42,9 @@ pub(super) fn token(body: &[u8]) -> String {
 
 /// Bytes of a body that has no limit of its own.
 pub(super) const ANY_LIMIT: usize = 128 << 10;
+/// Bytes of a body that is too large which are still read, so that its sender gets to read the answer
+/// and not a reset of the connection.
+const THROWN_AWAY: usize = 4 << 20;
 /// How long a body may take.
 const TIME: Duration = Duration::from_secs(30);
 
