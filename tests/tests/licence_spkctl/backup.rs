@@ -34,8 +34,8 @@ fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 
 /// LIC-921, on one machine: no plain text in the file; a wrong passphrase, a flipped bit and a CWC
 /// that runs write nothing; state and keys that were lost are there again: same asset, class and
-/// keys. That no gate closes meanwhile, and a month-old backup (LIC-540), are with the Controllers of
-/// this suite; the Secrets of a cluster come with the next issue.
+/// keys. Not shown here: that no gate closes meanwhile, and a month-old backup (LIC-540). The Secrets
+/// of a cluster come with the next issue.
 #[test]
 fn a_lost_state_is_restored_whole_or_not_at_all() {
     let mut operator = Operator::of(OrderType::Paid);

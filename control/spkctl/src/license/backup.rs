@@ -26,7 +26,7 @@ use super::status::at;
 /// Arguments of `backup`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Example:\n  spkctl license backup -o cwc.backup --passphrase-file \
-                       /root/passphrase\n\nThe CWC may run meanwhile. Without --passphrase-file the \
+                       /etc/spk/passphrase\n\nThe CWC may run meanwhile. Without --passphrase-file the \
                        passphrase is asked for. Keep file and passphrase apart, and make a new backup \
                        after each receipt: what was accepted since is not in an old one. Exit code \
                        0: the file is written. 1: it is not.")]
@@ -42,7 +42,7 @@ pub(super) struct BackupArgs {
 #[derive(Debug, clap::Args)]
 #[command(
     after_long_help = "Example, on a machine of spk-node:\n  systemctl stop spk-node\n  spkctl \
-                       license restore cwc.backup --passphrase-file /root/passphrase\n  systemctl \
+                       license restore cwc.backup --passphrase-file /etc/spk/passphrase\n  systemctl \
                        start spk-node\n\nThe CWC must be stopped. A wrong passphrase or an altered \
                        file is refused as a whole. Of an old backup Controllers tell the CWC what it \
                        has forgotten; receipts that it had accepted since are refused as stale. Exit \

@@ -95,7 +95,7 @@ mod tests {
 
     const FEW: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
-    /// LIC-921's refusals, for each part of the file; the command is proven in `tests/licence_cwc`.
+    /// LIC-921's refusals, for each part of the file; the command is proven in `tests/tests/licence_spkctl`.
     #[test]
     fn a_file_opens_by_its_passphrase_and_unaltered_only() {
         let right = Passphrase::from("correct horse");
